@@ -1,0 +1,149 @@
+// Compiled once per instruction set, with MRFMASK_ISA naming its namespace.
+#include "loops.h"
+
+#include "gibbs.h"
+#include "mean_field.h"
+
+#define MRFMASK_STRING_OF(name) #name
+#define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
+
+namespace mrfmask {
+namespace MRFMASK_ISA {
+namespace {
+
+// Visits every pixel of one colour, row by row.
+template <typename Visit>
+void for_each_pixel(const Grid& g, int32_t wanted, Visit visit) {
+  const bool checkerboard = num_colours(g) == 2;
+  for (int32_t y = 0; y < g.height; ++y) {
+    if (checkerboard) {
+      for (int32_t x = (y + wanted) & 1; x < g.width; x += 2) visit(y, x);
+    } else {
+      for (int32_t x = 0; x < g.width; ++x) {
+        if (colour(g, y, x) == wanted) visit(y, x);
+      }
+    }
+  }
+}
+
+// Energy without the constant, in float64, summed row by row; clamped unaries count 0.
+double energy(const Grid& g, const uint8_t* mask) {
+  const int64_t columns = right_columns(g);
+  const int64_t rows = down_rows(g);
+  double total = 0.0;
+  for (int64_t y = 0; y < g.height; ++y) {
+    const uint8_t* here = mask + y * g.width;
+    const uint8_t* below = mask + (y + 1 < g.height ? y + 1 : 0) * g.width;
+    double row = 0.0;
+    for (int64_t x = 0; x < g.width; ++x) {
+      const double unary = g.unary[y * g.width + x];
+      if (unary < 0x1p126 && unary > -0x1p126) row += here[x] ? unary : -unary;
+    }
+    for (int64_t x = 0; x < columns; ++x) {
+      const double pairwise = g.right[y * columns + x];
+      row += here[x] == here[x + 1 < g.width ? x + 1 : 0] ? pairwise : -pairwise;
+    }
+    if (y < rows) {
+      for (int64_t x = 0; x < g.width; ++x) {
+        const double pairwise = g.down[y * g.width + x];
+        row += here[x] == below[x] ? pairwise : -pairwise;
+      }
+    }
+    total += row;
+  }
+  return -total;
+}
+
+// Adds 1 where the two pixels of a coupling are equal.
+void count_equal(const Grid& g, const uint8_t* mask, int32_t* right_equal, int32_t* down_equal) {
+  const int64_t columns = right_columns(g);
+  for (int64_t y = 0; y < g.height; ++y) {
+    const uint8_t* here = mask + y * g.width;
+    for (int64_t x = 0; x < columns; ++x) {
+      right_equal[y * columns + x] += here[x] == here[x + 1 < g.width ? x + 1 : 0];
+    }
+  }
+  for (int64_t y = 0; y < down_rows(g); ++y) {
+    const uint8_t* here = mask + y * g.width;
+    const uint8_t* below = mask + (y + 1 < g.height ? y + 1 : 0) * g.width;
+    for (int64_t x = 0; x < g.width; ++x) down_equal[y * g.width + x] += here[x] == below[x];
+  }
+}
+
+void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  const Stream stream{run.key, run.stream, run.chain};
+  if (!run.start_given) {
+    for (int32_t y = 0; y < g.height; ++y) {
+      for (int32_t x = 0; x < g.width; ++x) {
+        out.mask[static_cast<int64_t>(y) * g.width + x] = gibbs_start(g, y, x, stream);
+      }
+    }
+  }
+  for (int64_t i = 0; i < pixels; ++i) out.counts[i] = 0;
+  if (out.right_equal) {
+    for (int64_t i = 0; i < static_cast<int64_t>(g.height) * right_columns(g); ++i) out.right_equal[i] = 0;
+    for (int64_t i = 0; i < static_cast<int64_t>(down_rows(g)) * g.width; ++i) {
+      out.down_equal[i] = 0;
+    }
+  }
+  double best = 0.0;
+  for (int64_t sweep = 0; sweep < run.burn_in + run.sweeps; ++sweep) {
+    const float rate = log2_odds_rate(run.beta[sweep]);
+    const uint32_t number = run.sweep_offset + static_cast<uint32_t>(sweep);
+    for (int32_t c = 0; c < num_colours(g); ++c) {
+      for_each_pixel(g, c, [&](int32_t y, int32_t x) {
+        out.mask[static_cast<int64_t>(y) * g.width + x] =
+            gibbs_update(g, out.mask, y, x, rate, number, stream);
+      });
+    }
+    poll();
+    if (sweep < run.burn_in) continue;
+    const int64_t kept = sweep - run.burn_in;
+    for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
+    if (out.right_equal) count_equal(g, out.mask, out.right_equal, out.down_equal);
+    out.energies[kept] = energy(g, out.mask);
+    if (out.best_mask && (kept == 0 || out.energies[kept] < best)) {
+      best = out.energies[kept];
+      memcpy(out.best_mask, out.mask, static_cast<size_t>(pixels));
+    }
+  }
+}
+
+void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll) {
+  const float rate = log2_odds_rate(run.beta);
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  for (int64_t i = 0; i < pixels; ++i) {
+    // Without a start: the means of the model without couplings. Clamped pixels are exact at once.
+    const bool clamped = magnitude(g.unary[i]) > 0x1p126f;
+    out.mean[i] = run.start_given && !clamped ? mean_field_start(out.mean[i])
+                                              : mean_from_log2_odds(rate * flush(g.unary[i]));
+  }
+  out.sweeps = 0;
+  out.change = pixels > 0 ? INFINITY : 0.0f;
+  while (out.sweeps < run.max_sweeps && out.change > run.tolerance) {
+    float change = 0.0f;
+    for (int32_t c = 0; c < num_colours(g); ++c) {
+      for_each_pixel(g, c, [&](int32_t y, int32_t x) {
+        float& mean = out.mean[static_cast<int64_t>(y) * g.width + x];
+        const float updated = mean_field_update(g, out.mean, y, x, rate);
+        const float moved = magnitude(updated - mean);
+        if (moved > change) change = moved;
+        mean = updated;
+      });
+    }
+    out.change = change;
+    ++out.sweeps;
+    poll();
+  }
+}
+
+bool on(float log2_odds, uint32_t r) { return heat_bath_on(log2_odds, r); }
+
+}  // namespace
+
+extern const Loops loops;
+const Loops loops{MRFMASK_STRING(MRFMASK_ISA), gibbs_image, mean_field_image, on};
+
+}  // namespace MRFMASK_ISA
+}  // namespace mrfmask

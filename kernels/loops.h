@@ -1,0 +1,62 @@
+// The CPU loops over one image: what they are given, what they write, and the choice among their
+// builds (one per instruction set) at run time. They allocate nothing.
+#pragma once
+
+#include "grid.h"
+
+namespace mrfmask {
+
+// Called between sweeps; may throw to stop the run.
+struct Poll {
+  void (*call)(void*);
+  void* state;
+  void operator()() const { call(state); }
+};
+
+struct GibbsRun {
+  const double* beta;  // burn_in + sweeps values, the inverse temperature of each sweep
+  int64_t burn_in;
+  int64_t sweeps;
+  uint32_t sweep_offset;  // number of the first sweep, so that a run can be continued
+  uint64_t key;
+  uint32_t stream;
+  uint32_t chain;
+  bool start_given;
+};
+
+// What a run writes. mask holds the start (if given) and then the state after the last sweep.
+struct GibbsOutput {
+  uint8_t* mask;         // height x width
+  int32_t* counts;       // height x width: kept sweeps in which the pixel was on
+  double* energies;      // sweeps: energy after each kept sweep, without the model's constant
+  uint8_t* best_mask;    // height x width, or null: the kept state of lowest energy
+  int32_t* right_equal;  // like right, or null: kept sweeps in which the two pixels were equal
+  int32_t* down_equal;   // like down, or null
+};
+
+struct MeanFieldRun {
+  double beta;
+  int64_t max_sweeps;
+  float tolerance;
+  bool start_given;
+};
+
+struct MeanFieldOutput {
+  float* mean;      // height x width: holds the start (if given), then the result
+  int64_t sweeps;   // sweeps done
+  float change;     // largest change of a pixel's mean in the last sweep
+};
+
+// The loops as one instruction set compiles them.
+struct Loops {
+  const char* name;
+  void (*gibbs)(const Grid& grid, const GibbsRun& run, const GibbsOutput& out, Poll poll);
+  void (*mean_field)(const Grid& grid, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll);
+  bool (*heat_bath_on)(float log2_odds, uint32_t r);
+};
+
+// The best loops that this processor can run, or the named ones ("avx512", "avx2", "baseline");
+// null if this build or this processor does not have them. All give the same bits.
+const Loops* find_loops(const char* name = nullptr);
+
+}  // namespace mrfmask

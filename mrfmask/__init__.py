@@ -1,0 +1,34 @@
+"""Binary Markov random fields over pixels in PyTorch: MAP, marginals and samples, with bounds."""
+
+from mrfmask.files import load_model, save_model
+from mrfmask.inference import METHODS, find_map, marginals, sample
+from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.exact import Exact
+from mrfmask.inference.gibbs import Gibbs
+from mrfmask.inference.graph_cut import GraphCut
+from mrfmask.inference.ilp import Ilp
+from mrfmask.inference.mean_field import MeanField
+from mrfmask.model import IsingGrid
+from mrfmask.result import MapResult, Marginals, Samples, Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "METHODS",
+    "Annealing",
+    "Exact",
+    "Gibbs",
+    "GraphCut",
+    "Ilp",
+    "IsingGrid",
+    "MapResult",
+    "Marginals",
+    "MeanField",
+    "Samples",
+    "Status",
+    "find_map",
+    "load_model",
+    "marginals",
+    "sample",
+    "save_model",
+]

@@ -1,0 +1,115 @@
+"""Checks of what users pass in, and the wording of what they are told.
+
+Every message reads ``<argument> must <rule>; got <value>. <what to do>``. All checks run before
+anything is allocated or launched.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Larger values would overflow float32 sums; nobody means them.
+LARGEST_POTENTIAL = 2.0**100
+
+
+def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raises TypeError or ValueError unless `mask` is a bool tensor of this shape and device."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{name} must be a bool tensor; got {got}. Use states > 0.")
+    if tuple(mask.shape) != tuple(shape):
+        raise ValueError(
+            f"{name} must have shape {tuple(shape)}; got {tuple(mask.shape)}. "
+            "A mask has one value a pixel, batch first."
+        )
+    if mask.device != device:
+        raise ValueError(
+            f"{name} must be on the model's device {device}; got {mask.device}. Call .to(device)."
+        )
+
+
+def check_tensors(unary: Tensor, right: Tensor, down: Tensor) -> None:
+    for name, tensor in (("unary", unary), ("right", right), ("down", down)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{name} must be a torch.Tensor; got {type(tensor).__name__}. "
+                "Use torch.as_tensor(array)."
+            )
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"{name} must be float32 or float64; got {tensor.dtype}. Call .float()."
+            )
+        if tensor.dtype != unary.dtype:
+            raise TypeError(
+                f"{name} must have the dtype of unary, {unary.dtype}; got {tensor.dtype}. "
+                "Convert one of them."
+            )
+        if tensor.device != unary.device:
+            raise ValueError(
+                f"{name} must be on the device of unary, {unary.device}; got {tensor.device}. "
+                "Call .to(device)."
+            )
+
+
+def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> None:
+    if not isinstance(periodic, bool):
+        raise TypeError(f"periodic must be a bool; got {type(periodic).__name__}. Use True.")
+    if unary.dim() != 3:
+        hint = "For one image pass unary[None]." if unary.dim() == 2 else "Squeeze or reshape it."
+        raise ValueError(
+            f"unary must have shape (batch, height, width); got {tuple(unary.shape)}. {hint}"
+        )
+    batch, height, width = unary.shape
+    if height == 0 or width == 0:
+        raise ValueError(
+            f"unary must have at least one row and one column; got {tuple(unary.shape)}. "
+            "Leave empty images out."
+        )
+    columns = width if periodic and width > 1 else width - 1
+    rows = height if periodic and height > 1 else height - 1
+    kind = "periodic" if periodic else "open"
+    expected = {"right": (right, (batch, height, columns)), "down": (down, (batch, rows, width))}
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{name} must have shape {shape} for {kind} grids of {height}x{width}; got "
+                f"{tuple(tensor.shape)}. right[b, y, x] couples (y, x)-(y, x+1), down[b, y, x] "
+                "couples (y, x)-(y+1, x)."
+            )
+
+
+def check_constant(constant: Tensor, unary: Tensor) -> None:
+    if not isinstance(constant, Tensor) or not constant.is_floating_point():
+        got = constant.dtype if isinstance(constant, Tensor) else type(constant).__name__
+        raise TypeError(
+            f"constant must be a floating-point tensor; got {got}. One value an image."
+        )
+    if constant.shape != unary.shape[:1]:
+        raise ValueError(
+            f"constant must have shape ({unary.shape[0]},); got {tuple(constant.shape)}. "
+            "One value an image."
+        )
+    if constant.device != unary.device:
+        raise ValueError(
+            f"constant must be on the device of unary, {unary.device}; got {constant.device}. "
+            "Call .to(device)."
+        )
+
+
+def check_values(unary: Tensor, right: Tensor, down: Tensor, constant: Tensor) -> None:
+    for name, tensor in (("unary", unary), ("right", right), ("down", down), ("constant", constant)):
+        values = tensor.detach()
+        bad = values.isnan()
+        rule = "must not contain NaN"
+        if not bad.any():
+            rule = "must lie in [-2^100, 2^100]"
+            bad = values.abs() > LARGEST_POTENTIAL
+            if name == "unary":
+                rule += " or be +-inf (a clamp)"
+                bad &= ~values.isinf()
+        if bad.any():
+            where = tuple(bad.nonzero()[0].tolist())
+            raise ValueError(
+                f"{name} {rule}; got {values[where].item()} at {where}. Check what computed it."
+            )

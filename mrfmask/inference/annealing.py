@@ -1,0 +1,106 @@
+"""Simulated annealing: Gibbs sweeps that grow colder, the best state kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mrfmask import ops
+from mrfmask.inference import seeds
+from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.method import Method, check_count, check_positive
+from mrfmask.model import IsingGrid
+from mrfmask.result import MapResult, Status
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annealing(Method):
+    """A low-energy mask for any signs, by heat-bath sweeps under a rising inverse temperature.
+
+    ``beta`` rises geometrically from `beta_start` to `beta_end`, both in units of one over the
+    image's typical local field (the mean of ``|unary| + sum |pairwise|`` over its free pixels), so
+    that a model and its multiple are treated alike.
+
+    Args:
+        sweeps: sweeps of each chain, at least 1.
+        chains: independent runs an image; the best of all is kept.
+        beta_start: positive.
+        beta_end: at least `beta_start`.
+        seed: an int or one int an image, as in Gibbs.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> ring = mm.IsingGrid(torch.zeros(1, 1, 5), -torch.ones(1, 1, 5), torch.zeros(1, 0, 5),
+        ...                     periodic=True)
+        >>> mm.Annealing(sweeps=50)(ring).energy  # one of five couplings cannot be pleased
+        tensor([-3.], dtype=torch.float64)
+
+    Reference:
+        Kirkpatrick, Gelatt and Vecchi, "Optimization by simulated annealing", Science 1983.
+    """
+
+    sweeps: int = 1000
+    chains: int = 1
+    beta_start: float = 0.1
+    beta_end: float = 10.0
+    seed: int | Sequence[int] = 0
+
+    name: ClassVar = "annealing"
+    answers: ClassVar = ("map",)
+    exact: ClassVar = False
+    devices: ClassVar = ("cpu",)
+    needs: ClassVar = "any signs"
+
+    def __post_init__(self) -> None:
+        check_count("sweeps", self.sweeps, least=1)
+        check_count("chains", self.chains, least=1, most=2**29 - 1)
+        check_positive("beta_start", self.beta_start)
+        check_positive("beta_end", self.beta_end)
+        if self.beta_end < self.beta_start:
+            raise ValueError(
+                f"beta_end must be at least beta_start, {self.beta_start}; got {self.beta_end}. "
+                "Annealing goes from hot to cold."
+            )
+
+    def find_map(self, model: IsingGrid) -> MapResult:
+        """The state of lowest energy that any chain visited after a sweep."""
+        self.check_model(model)
+        batch = len(model)
+        _, _, energies, best, _, _ = ops.gibbs(
+            *ops.float32_potentials(model),
+            self._schedule(model),
+            seeds.as_tensor(self.seed, batch),
+            None,
+            self.chains,
+            0,
+            0,
+            True,
+            False,
+        )
+        winner = energies.amin(dim=2).argmin(dim=1)
+        mask = best[torch.arange(batch), winner]
+        return MapResult(
+            mask=mask,
+            energy=model.energy(mask).detach(),
+            lower_bound=forest_bound(model),
+            status=(Status.HEURISTIC,) * batch,
+            method=self.name,
+            stats={"sweeps": self.sweeps, "chains": self.chains},
+        )
+
+    def _schedule(self, model: IsingGrid) -> Float[Tensor, "batch sweeps"]:
+        steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64)
+        factors = self.beta_start * (self.beta_end / self.beta_start) ** steps
+        clamped = model.clamped
+        fields = torch.where(clamped, 0.0, model.unary.detach()).abs().double().sum(dim=(1, 2))
+        # Each coupling pulls at two pixels.
+        pulls = sum(t.detach().abs().double().sum(dim=(1, 2)) for t in (model.right, model.down))
+        free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
+        typical = (fields + 2 * pulls) / free
+        typical = torch.where(typical > 0, typical, 1.0)
+        return factors / typical[:, None]

@@ -1,0 +1,154 @@
+"""Exact MAP by a minimum cut, for grids whose couplings all have one sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mrfmask import ops
+from mrfmask.inference.flow_certificate import FlowCertificate
+from mrfmask.inference.method import Method, check_choice
+from mrfmask.model import IsingGrid
+from mrfmask.result import MapResult, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphCut(Method):
+    r"""A global minimum of the energy and its proof, by maximum flow on the grid.
+
+    With ``y = (x + 1) / 2`` the energy of an associative model is ``const + sum u_i y_i + sum c_ij
+    |y_i - y_j|`` with ``u = -2 unary`` and ``c = 2 pairwise >= 0``: a cut. A repulsive model on a
+    grid that a checkerboard colours is turned into an associative one by flipping every second
+    pixel. The solver works on integers, one power-of-two scale an image; the bound accounts for the
+    rounding, so the gap is exactly 0 where nothing was rounded.
+
+    Args:
+        tie: "min" returns the minimiser with the fewest pixels on, "max" the one with the most
+            (of a flipped model: in the flipped order, pixel (0, 0) unflipped).
+        lossless: take 64-bit integers for the images that 32-bit ones would round; slower, and the
+            gap falls to about 1e-9 of theirs.
+
+    Raises:
+        ValueError: couplings of both signs, or a repulsive torus with an odd side.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> noisy = torch.tensor([[[1.0, -0.2, 1.0], [-1.0, -1.0, -1.0]]])
+        >>> model = mm.IsingGrid(noisy, torch.full((1, 2, 2), 0.5), torch.full((1, 1, 3), 0.25))
+        >>> result = mm.GraphCut()(model)
+        >>> result.mask.int().tolist(), result.verify(model)
+        ([[[1, 1, 1], [0, 0, 0]]], True)
+
+    Reference:
+        Greig, Porteous and Seheult, "Exact maximum a posteriori estimation for binary images",
+        1989; Boykov and Kolmogorov, "An experimental comparison of min-cut/max-flow algorithms",
+        PAMI 2004.
+    """
+
+    tie: str = "min"
+    lossless: bool = False
+
+    name: ClassVar = "graph_cut"
+    answers: ClassVar = ("map",)
+    exact: ClassVar = True
+    devices: ClassVar = ("cpu",)
+    needs: ClassVar = "couplings of one sign (all repulsive: no odd torus)"
+
+    def __post_init__(self) -> None:
+        check_choice("tie", self.tie, ("min", "max"))
+
+    @staticmethod
+    def accepts(model: IsingGrid) -> bool:
+        """True if a cut is exact for every image of the model."""
+        return model.is_associative or (model.is_repulsive and _has_two_colours(model))
+
+    def find_map(self, model: IsingGrid) -> MapResult:
+        """A global minimum of every image, with the flow that proves it."""
+        self.check_model(model)
+        if not self.accepts(model):
+            raise ValueError(_why_not(model))
+        flipped = not model.is_associative
+        cut_model = _flip(model) if flipped else model
+        mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=False)
+        if self.lossless and bool((rounding > 0).any()):
+            mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=True)
+        scale = torch.ldexp(torch.ones_like(rounding), exponent)
+        certificate = FlowCertificate(
+            exponent=exponent, right=right, down=down, flipped=flipped, mask=mask
+        )
+        if flipped:
+            mask = mask ^ _odd_pixels(model)
+        return MapResult(
+            mask=mask,
+            energy=model.energy(mask).detach(),
+            lower_bound=_cut_constant(cut_model) + (minimum - rounding) / scale,
+            status=(Status.OPTIMAL,) * len(model),
+            method=self.name,
+            stats={"exponent": exponent, "rounding": rounding / scale, "flipped": flipped},
+            certificate=certificate,
+        )
+
+
+def _cut(model: IsingGrid, tie: str, wide: bool) -> tuple[Tensor, ...]:
+    return ops.graph_cut(
+        model.unary.detach(),
+        model.right.detach(),
+        model.down.detach(),
+        model.periodic,
+        tie == "max",
+        wide,
+    )
+
+
+def _cut_constant(model: IsingGrid) -> Float[Tensor, " batch"]:
+    """The constant of the cut form: constant + sum unary - sum pairwise, in float64."""
+    unary = torch.where(model.clamped, 0.0, model.unary.detach()).to(torch.float64)
+    pairs = (model.right.detach().to(torch.float64), model.down.detach().to(torch.float64))
+    total = model.constant.detach() + unary.sum(dim=(1, 2))
+    return total - sum(pair.sum(dim=(1, 2)) for pair in pairs)
+
+
+def _has_two_colours(model: IsingGrid) -> bool:
+    _, height, width = model.shape
+    odd = (width > 1 and width % 2) or (height > 1 and height % 2)
+    return not (model.periodic and odd)
+
+
+def _odd_pixels(model: IsingGrid) -> Tensor:
+    """True where y + x is odd, (height, width)."""
+    _, height, width = model.shape
+    y = torch.arange(height, device=model.device)[:, None]
+    return (y + torch.arange(width, device=model.device)) % 2 == 1
+
+
+def _flip(model: IsingGrid) -> IsingGrid:
+    """The gauge transform x -> -x on odd pixels: the same energies, couplings negated."""
+    unary = torch.where(_odd_pixels(model), -model.unary, model.unary)
+    return IsingGrid(unary, -model.right, -model.down, model.constant, model.periodic)
+
+
+def _why_not(model: IsingGrid) -> str:
+    """Names a coupling that no cut can take, and what can."""
+    others = "Use method='ilp' (exact), 'annealing' or, for 20 free pixels, 'exact'."
+    if model.is_repulsive:
+        return (
+            "model must not be a repulsive torus with an odd side for graph_cut; got "
+            f"{model.shape[1]}x{model.shape[2]}, where neighbours cannot all differ. {others}"
+        )
+    name, coupling, (dy, dx) = next(
+        (name, t, step)
+        for name, t, step in (("right", model.right, (0, 1)), ("down", model.down, (1, 0)))
+        if (t < 0).any()
+    )
+    b, y, x = (coupling < 0).nonzero()[0].tolist()
+    _, height, width = model.shape
+    end = ((y + dy) % height, (x + dx) % width)
+    return (
+        f"model must have couplings of one sign for graph_cut; got {name}[{b}, {y}, {x}] = "
+        f"{coupling[b, y, x].item():g} between pixels ({y}, {x}) and {end} of image {b}, and "
+        f"positive ones elsewhere. {others}"
+    )

@@ -1,0 +1,155 @@
+"""Mean field: the best factorised approximation of p(x), and a lower bound on log Z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mrfmask import ops
+from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.method import Method, check_count, check_positive
+from mrfmask.model import IsingGrid
+from mrfmask.result import MapResult, Marginals, Status
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeanField(Method):
+    r"""Coordinate ascent on the evidence lower bound, a colour of the grid at a time, in float32.
+
+    ``m_i = tanh(beta (unary_i + sum_j pairwise_ij m_j))`` until no mean of the image moves by more
+    than `tolerance` in a sweep. The bound ``-beta <E> + entropy <= log Z`` holds at every step and
+    never falls, up to rounding.
+
+    Args:
+        beta: inverse temperature, positive.
+        max_sweeps: most sweeps, at least 1.
+        tolerance: largest change of a mean in the last sweep that counts as converged, positive.
+        start: (batch, height, width), means in [-1, 1] to start from; None starts from
+            ``tanh(beta unary)``.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> model = mm.IsingGrid(torch.ones(1, 1, 2), torch.zeros(1, 1, 1), torch.zeros(1, 0, 2))
+        >>> mm.MeanField()(model).probability  # no couplings: exact
+        tensor([[[0.8808, 0.8808]]])
+
+    Reference:
+        Wainwright and Jordan, "Graphical models, exponential families, and variational inference",
+        2008, section 5.
+    """
+
+    beta: float = 1.0
+    max_sweeps: int = 1000
+    tolerance: float = 1e-6
+    start: Float[Tensor, "batch height width"] | None = None
+
+    name: ClassVar = "mean_field"
+    answers: ClassVar = ("marginals", "map")
+    exact: ClassVar = False
+    devices: ClassVar = ("cpu",)
+    needs: ClassVar = "any signs"
+
+    def __post_init__(self) -> None:
+        check_positive("beta", self.beta)
+        check_count("max_sweeps", self.max_sweeps, least=1)
+        check_positive("tolerance", self.tolerance)
+
+    def marginals(self, model: IsingGrid) -> Marginals:
+        """Approximate marginals; `stats` has the sweeps, the last change and the bound's trace."""
+        mean, sweeps, change, trace = self._ascend(model)
+        columns, rows = model.right.shape[2], model.down.shape[1]
+        m = mean.to(model.dtype)
+        converged = (change <= self.tolerance).tolist()
+        return Marginals(
+            probability=(1 + m) / 2,
+            right=m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns],
+            down=m[:, :rows] * m.roll(-1, dims=1)[:, :rows],
+            log_partition=trace[-1][1],
+            kind="lower",
+            status=tuple(Status.CONVERGED if ok else Status.SWEEP_LIMIT for ok in converged),
+            method=self.name,
+            stats={"sweeps": sweeps, "change": change, "trace": trace},
+        )
+
+    def find_map(self, model: IsingGrid) -> MapResult:
+        """The sign of every mean: quick, without proof."""
+        mean, sweeps, change, _ = self._ascend(model)
+        mask = mean > 0
+        return MapResult(
+            mask=mask,
+            energy=model.energy(mask).detach(),
+            lower_bound=forest_bound(model),
+            status=(Status.HEURISTIC,) * len(model),
+            method=self.name,
+            stats={"sweeps": sweeps, "change": change},
+        )
+
+    def _ascend(
+        self, model: IsingGrid
+    ) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, Float[Tensor, " batch"]]]]:
+        """Means, sweeps done, last change, and (sweeps, bound) after 1, 2, 4, 8, ... sweeps.
+
+        The stops for the trace change nothing: going on from a state gives the same bits.
+        """
+        self.check_model(model)
+        mean = self._checked_start(model)
+        potentials = ops.float32_potentials(model)
+        done = torch.zeros(len(model), dtype=torch.int64)
+        change = torch.full((len(model),), torch.inf)
+        trace = []
+        at = 0
+        while at < self.max_sweeps and (not trace or bool((change > self.tolerance).any())):
+            more = min(max(at, 1), self.max_sweeps - at)
+            active = change > self.tolerance
+            part = [t[active] if isinstance(t, Tensor) else t for t in potentials]
+            new_mean, sweeps, new_change = ops.mean_field(
+                *part, self.beta, mean[active] if mean is not None else None, more, self.tolerance
+            )
+            if mean is None:
+                mean, change, done = new_mean, new_change, sweeps
+            else:
+                mean, change = mean.clone(), change.clone()
+                mean[active], change[active] = new_mean, new_change
+                done[active] += sweeps
+            at += more
+            trace.append((at, evidence_lower_bound(model, mean, self.beta)))
+        return mean, done, change, trace
+
+    def _checked_start(self, model: IsingGrid) -> Tensor | None:
+        if self.start is None:
+            return None
+        if not isinstance(self.start, Tensor) or not self.start.is_floating_point():
+            got = getattr(self.start, "dtype", type(self.start).__name__)
+            raise TypeError(f"start must be a floating-point tensor; got {got}. Means in [-1, 1].")
+        if self.start.shape != model.unary.shape:
+            raise ValueError(
+                f"start must have shape {model.shape}; got {tuple(self.start.shape)}. "
+                "One mean a pixel."
+            )
+        if not bool((self.start.abs() <= 1).all()):
+            raise ValueError("start must lie in [-1, 1]; got a value outside. Use 2 p - 1.")
+        return self.start.detach().to(torch.float32)
+
+
+def evidence_lower_bound(
+    model: IsingGrid, mean: Float[Tensor, "batch height width"], beta: float
+) -> Float[Tensor, " batch"]:
+    """``-beta <E> + entropy`` of independent pixels with these means, in float64; <= log Z.
+
+    Clamped pixels must have the mean that they are clamped to.
+    """
+    m = mean.to(torch.float64)
+    unary = torch.where(model.clamped, 0.0, model.unary.detach()).to(torch.float64)
+    columns, rows = model.right.shape[2], model.down.shape[1]
+    score = (unary * m).sum(dim=(1, 2))
+    right = model.right.detach().to(torch.float64)
+    down = model.down.detach().to(torch.float64)
+    score = score + (right * m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns]).sum(dim=(1, 2))
+    score = score + (down * m[:, :rows] * m.roll(-1, dims=1)[:, :rows]).sum(dim=(1, 2))
+    on, off = (1 + m) / 2, (1 - m) / 2
+    entropy = (torch.special.entr(on) + torch.special.entr(off)).sum(dim=(1, 2))
+    return beta * (score - model.constant.detach()) + entropy

@@ -1,0 +1,75 @@
+"""What every inference method is: a frozen record of options that can be called on a model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from mrfmask.model import IsingGrid
+
+Answer = Literal["map", "marginals", "sample"]
+FUNCTIONS: dict[Answer, str] = {"map": "find_map", "marginals": "marginals", "sample": "sample"}
+
+
+class Method:
+    """Base of the methods; each is a frozen, keyword-only dataclass in a file of its own.
+
+    A method has a function for each thing it answers: ``find_map(model) -> MapResult``,
+    ``marginals(model) -> Marginals``, ``sample(model) -> Samples``. Calling it gives its first
+    answer.
+
+    Attributes:
+        name: its key in METHODS.
+        answers: which of "map", "marginals" and "sample" it gives, the main one first.
+        exact: whether its answers are exact for the models it accepts.
+        devices: device types that it runs on.
+        needs: which models it accepts, for tables and messages.
+    """
+
+    name: ClassVar[str]
+    answers: ClassVar[tuple[Answer, ...]]
+    exact: ClassVar[bool]
+    devices: ClassVar[tuple[str, ...]]
+    needs: ClassVar[str]
+
+    def __call__(self, model: IsingGrid) -> Any:
+        return getattr(self, FUNCTIONS[self.answers[0]])(model)
+
+    def check_model(self, model: IsingGrid) -> None:
+        """Raises unless `model` is an IsingGrid on a device that the method runs on."""
+        if not isinstance(model, IsingGrid):
+            raise TypeError(
+                f"model must be an IsingGrid; got {type(model).__name__}. "
+                "Build one from potentials or load_model(path)."
+            )
+        if model.device.type not in self.devices:
+            raise RuntimeError(
+                f"model must be on {' or '.join(self.devices)} for {self.name}; got "
+                f"{model.device}. Call model.to({self.devices[0]!r})."
+            )
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raises unless an option is a positive, finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}. Use a float.")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite; got {value}. Use 1 if in doubt.")
+
+
+def check_count(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
+    """Raises unless an option is an int within its limits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int; got {type(value).__name__}. Use int(...).")
+    if not least <= value <= most:
+        raise ValueError(
+            f"{name} must lie in {least}..{most}; got {value}. Choose a number in this range."
+        )
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises unless an option is one of the strings it may be."""
+    if value not in choices:
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}. "
+            "Check the spelling."
+        )

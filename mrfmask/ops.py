@@ -1,0 +1,242 @@
+"""The native kernels as torch operators: schemas, shapes under tracing, CPU implementations.
+
+The only file that says ``mrfmask::``. Operators return what they compute and change nothing, so
+they compose with torch.compile; inputs have been validated by `IsingGrid` and the methods.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrfmask import _native
+from mrfmask.model import IsingGrid
+
+
+@torch.library.custom_op("mrfmask::gibbs", mutates_args=(), device_types="cpu")
+def gibbs(
+    unary: Tensor,
+    right: Tensor,
+    down: Tensor,
+    periodic: bool,
+    beta: Tensor,
+    seed: Tensor,
+    start: Tensor | None,
+    chains: int,
+    burn_in: int,
+    sweep_offset: int,
+    keep_best: bool,
+    keep_pairs: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Checkerboard heat-bath sweeps.
+
+    Args:
+        unary: (batch, height, width) float32; `right` and `down` as in IsingGrid.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+        beta: (batch, burn_in + sweeps) float64, inverse temperature of each sweep.
+        seed: (batch, 2) int64, key and stream of each image's draws.
+        start: (batch, chains, height, width) bool, or None for fair coins.
+        chains: independent chains an image.
+        burn_in: sweeps that are not counted.
+        sweep_offset: number of the first sweep.
+        keep_best: whether to return the kept state of lowest energy.
+        keep_pairs: whether to count the kept sweeps in which neighbours were equal.
+
+    Returns:
+        masks (batch, chains, height, width) bool, counts of the same shape in int32, energies
+        (batch, chains, sweeps) float64 without the constant, best masks (same shape as masks, or
+        with batch 0 when not kept), and for the couplings to the right and down the counts of equal
+        neighbours (batch, chains, *shape of the couplings) int32 (batch 0 when not kept).
+    """
+    batch, height, width = unary.shape
+    shape = (batch, chains, height, width)
+    masks = torch.empty(shape, dtype=torch.bool) if start is None else start.clone()
+    masks = masks.contiguous()
+    counts = torch.empty(shape, dtype=torch.int32)
+    energies = torch.empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64)
+    best = torch.empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool)
+    pairs = batch if keep_pairs else 0
+    right_equal = torch.empty(pairs, chains, *right.shape[1:], dtype=torch.int32)
+    down_equal = torch.empty(pairs, chains, *down.shape[1:], dtype=torch.int32)
+    _native.gibbs(
+        *(_numpy(t) for t in (unary, right, down)),
+        periodic,
+        _numpy(beta),
+        _numpy(seed),
+        burn_in,
+        sweep_offset,
+        start is not None,
+        _numpy(masks),
+        _numpy(counts),
+        _numpy(energies),
+        _numpy(best),
+        _numpy(right_equal),
+        _numpy(down_equal),
+        torch.get_num_threads(),
+        "",
+    )
+    return masks, counts, energies, best, right_equal, down_equal
+
+
+@gibbs.register_fake
+def _(
+    unary,
+    right,
+    down,
+    periodic,
+    beta,
+    seed,
+    start,
+    chains,
+    burn_in,
+    sweep_offset,
+    keep_best,
+    keep_pairs,
+):
+    batch, height, width = unary.shape
+    shape = (batch, chains, height, width)
+    pairs = batch if keep_pairs else 0
+    return (
+        unary.new_empty(shape, dtype=torch.bool),
+        unary.new_empty(shape, dtype=torch.int32),
+        unary.new_empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64),
+        unary.new_empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool),
+        unary.new_empty(pairs, chains, *right.shape[1:], dtype=torch.int32),
+        unary.new_empty(pairs, chains, *down.shape[1:], dtype=torch.int32),
+    )
+
+
+@torch.library.custom_op("mrfmask::mean_field", mutates_args=(), device_types="cpu")
+def mean_field(
+    unary: Tensor,
+    right: Tensor,
+    down: Tensor,
+    periodic: bool,
+    beta: float,
+    start: Tensor | None,
+    max_sweeps: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Checkerboard mean-field sweeps until no mean of an image moves more than `tolerance`.
+
+    Args:
+        unary: (batch, height, width) float32; `right` and `down` as in IsingGrid.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+        beta: inverse temperature.
+        start: (batch, height, width) float32 in [-1, 1], or None for tanh(beta unary).
+        max_sweeps: most sweeps for any image.
+        tolerance: largest change of a mean in the last sweep that counts as converged.
+
+    Returns:
+        means (batch, height, width) float32, sweeps done (batch,) int64, largest change in the
+        last sweep (batch,) float32.
+    """
+    mean = torch.empty(unary.shape) if start is None else start.clone()
+    mean = mean.contiguous()
+    sweeps = torch.empty(unary.shape[0], dtype=torch.int64)
+    change = torch.empty(unary.shape[0])
+    _native.mean_field(
+        *(_numpy(t) for t in (unary, right, down)),
+        periodic,
+        beta,
+        max_sweeps,
+        tolerance,
+        start is not None,
+        _numpy(mean),
+        _numpy(sweeps),
+        _numpy(change),
+        torch.get_num_threads(),
+        "",
+    )
+    return mean, sweeps, change
+
+
+@mean_field.register_fake
+def _(unary, right, down, periodic, beta, start, max_sweeps, tolerance):
+    images = unary.shape[0]
+    return (
+        torch.empty_like(unary, memory_format=torch.contiguous_format),
+        unary.new_empty(images, dtype=torch.int64),
+        unary.new_empty(images),
+    )
+
+
+def _numpy(tensor: Tensor):
+    """A contiguous NumPy view; bool becomes uint8, which is what the kernels read and write."""
+    tensor = tensor.detach().contiguous()
+    return (tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor).numpy()
+
+
+@torch.library.custom_op("mrfmask::exact_uniforms", mutates_args=(), device_types="cpu")
+def exact_uniforms(seed: Tensor, samples: int) -> Tensor:
+    """Uniform numbers in [0, 1) of 53 bits: (batch, samples) float64 from seeds (batch, 2)."""
+    out = torch.empty(seed.shape[0], samples, dtype=torch.float64)
+    _native.exact_uniforms(_numpy(seed), _numpy(out))
+    return out
+
+
+@exact_uniforms.register_fake
+def _(seed, samples):
+    return seed.new_empty(seed.shape[0], samples, dtype=torch.float64)
+
+
+def float32_potentials(model: IsingGrid) -> tuple[Tensor, Tensor, Tensor, bool]:
+    """What the float32 kernels take of a model: unary, right, down, periodic."""
+    tensors = (model.unary, model.right, model.down)
+    unary, right, down = (t.detach().to(torch.float32).contiguous() for t in tensors)
+    return unary, right, down, model.periodic
+
+
+@torch.library.custom_op("mrfmask::graph_cut", mutates_args=(), device_types="cpu")
+def graph_cut(
+    unary: Tensor, right: Tensor, down: Tensor, periodic: bool, tie_max: bool, wide: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Minimum cuts of associative models, float32 or float64.
+
+    Args:
+        unary: (batch, height, width); `right` and `down` as in IsingGrid, none negative.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+        tie_max: the minimiser with the most pixels on, else the one with the fewest.
+        wide: 64-bit capacities, else 32-bit.
+
+    Returns:
+        mask (batch, height, width) bool; exponent of the scale (batch,) int64; minimum of the
+        integer energy without its constant (batch,) int64; total rounding in integer units (batch,)
+        float64; net flows to the right and down, shaped like the couplings, int32 or int64.
+    """
+    batch = unary.shape[0]
+    capacity = torch.int64 if wide else torch.int32
+    mask = torch.empty(unary.shape, dtype=torch.bool)
+    exponent = torch.empty(batch, dtype=torch.int64)
+    minimum = torch.empty(batch, dtype=torch.int64)
+    rounding = torch.empty(batch, dtype=torch.float64)
+    flow_right = torch.empty(right.shape, dtype=capacity)
+    flow_down = torch.empty(down.shape, dtype=capacity)
+    _native.graph_cut(
+        *(_numpy(t) for t in (unary, right, down)),
+        periodic,
+        tie_max,
+        *(_numpy(t) for t in (mask, exponent, minimum, rounding, flow_right, flow_down)),
+        torch.get_num_threads(),
+    )
+    return mask, exponent, minimum, rounding, flow_right, flow_down
+
+
+@graph_cut.register_fake
+def _(unary, right, down, periodic, tie_max, wide):
+    batch = unary.shape[0]
+    capacity = torch.int64 if wide else torch.int32
+    return (
+        torch.empty(unary.shape, dtype=torch.bool, device=unary.device),
+        unary.new_empty(batch, dtype=torch.int64),
+        unary.new_empty(batch, dtype=torch.int64),
+        unary.new_empty(batch, dtype=torch.float64),
+        torch.empty(right.shape, dtype=capacity, device=unary.device),
+        torch.empty(down.shape, dtype=capacity, device=unary.device),
+    )

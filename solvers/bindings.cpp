@@ -1,0 +1,174 @@
+// The Python module mrfmask._native: arrays in, arrays out. Callers (mrfmask/ops.py) have checked
+// shapes and values and allocated every output; here only the GIL and Ctrl-C are looked after.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "loops.h"
+#include "philox.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+
+namespace {
+
+using mrfmask::Grid;
+
+template <typename Scalar, int dims>
+using Array = nb::ndarray<Scalar, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
+
+// Lets Ctrl-C through, at most twenty times a second.
+class SignalCheck {
+ public:
+  void operator()() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(50)) return;
+    last_ = now;
+    const nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+const mrfmask::Loops& loops_named(const std::string& isa) {
+  const mrfmask::Loops* loops = mrfmask::find_loops(isa.empty() ? nullptr : isa.c_str());
+  if (!loops) {
+    const std::string text = "isa must name an instruction set of this machine; got " + isa +
+                             ". isas() lists them.";
+    throw nb::value_error(text.c_str());
+  }
+  return *loops;
+}
+
+struct Batch {
+  Array<const float, 3> unary, right, down;
+  bool periodic;
+
+  int64_t size() const { return static_cast<int64_t>(unary.shape(0)); }
+  int64_t pixels() const { return static_cast<int64_t>(unary.shape(1) * unary.shape(2)); }
+  Grid image(int64_t b) const {
+    return Grid{unary.data() + b * pixels(),
+                right.data() + b * static_cast<int64_t>(right.shape(1) * right.shape(2)),
+                down.data() + b * static_cast<int64_t>(down.shape(1) * down.shape(2)),
+                static_cast<int32_t>(unary.shape(1)),
+                static_cast<int32_t>(unary.shape(2)),
+                periodic};
+  }
+};
+
+template <typename PollFunction>
+mrfmask::Poll as_poll(PollFunction& poll) {
+  return mrfmask::Poll{[](void* state) { (*static_cast<PollFunction*>(state))(); }, &poll};
+}
+
+void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const float, 3> down,
+           bool periodic, Array<const double, 2> beta, Array<const int64_t, 2> seed,
+           int64_t burn_in, int64_t sweep_offset, bool start_given, Array<uint8_t, 4> mask,
+           Array<int32_t, 4> counts, Array<double, 3> energies, Array<uint8_t, 4> best_mask,
+           Array<int32_t, 4> right_equal, Array<int32_t, 4> down_equal, int threads,
+           const std::string& isa) {
+  const mrfmask::Loops& loops = loops_named(isa);
+  const Batch batch{unary, right, down, periodic};
+  const int64_t chains = static_cast<int64_t>(mask.shape(1));
+  const int64_t sweeps = static_cast<int64_t>(energies.shape(2));
+  const bool keep_best = best_mask.shape(0) > 0;
+  const bool keep_pairs = right_equal.shape(0) > 0;
+  const int64_t right_size = static_cast<int64_t>(right.shape(1) * right.shape(2));
+  const int64_t down_size = static_cast<int64_t>(down.shape(1) * down.shape(2));
+  const nb::gil_scoped_release release;
+  const auto run_chain = [&](int64_t item, auto poll) {
+    const int64_t image = item / chains;
+    const int64_t chain = item % chains;
+    const mrfmask::GibbsRun run{beta.data() + image * (burn_in + sweeps),
+                                burn_in,
+                                sweeps,
+                                static_cast<uint32_t>(sweep_offset),
+                                static_cast<uint64_t>(seed.data()[2 * image]),
+                                static_cast<uint32_t>(seed.data()[2 * image + 1]),
+                                static_cast<uint32_t>(chain),
+                                start_given};
+    const int64_t offset = item * batch.pixels();
+    const mrfmask::GibbsOutput out{mask.data() + offset, counts.data() + offset,
+                                   energies.data() + item * sweeps,
+                                   keep_best ? best_mask.data() + offset : nullptr,
+                                   keep_pairs ? right_equal.data() + item * right_size : nullptr,
+                                   keep_pairs ? down_equal.data() + item * down_size : nullptr};
+    loops.gibbs(batch.image(image), run, out, as_poll(poll));
+  };
+  mrfmask::for_each_item(batch.size() * chains, threads, run_chain, SignalCheck());
+}
+
+void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
+                Array<const float, 3> down, bool periodic, double beta, int64_t max_sweeps,
+                float tolerance, bool start_given, Array<float, 3> mean, Array<int64_t, 1> sweeps,
+                Array<float, 1> change, int threads, const std::string& isa) {
+  const mrfmask::Loops& loops = loops_named(isa);
+  const Batch batch{unary, right, down, periodic};
+  const mrfmask::MeanFieldRun run{beta, max_sweeps, tolerance, start_given};
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t image, auto poll) {
+    mrfmask::MeanFieldOutput out{mean.data() + image * batch.pixels(), 0, 0.0f};
+    loops.mean_field(batch.image(image), run, out, as_poll(poll));
+    sweeps.data()[image] = out.sweeps;
+    change.data()[image] = out.change;
+  };
+  mrfmask::for_each_item(batch.size(), threads, run_image, SignalCheck());
+}
+
+// One uniform number in [0, 1) of 53 bits per image and sample, for inverse-transform sampling.
+void exact_uniforms(Array<const int64_t, 2> seed, Array<double, 2> out) {
+  const size_t samples = out.shape(1);
+  for (size_t image = 0; image < out.shape(0); ++image) {
+    const int64_t* key = seed.data() + 2 * image;
+    for (size_t sample = 0; sample < samples; ++sample) {
+      const mrfmask::MRFMASK_ISA::Stream stream{static_cast<uint64_t>(key[0]),
+                                                static_cast<uint32_t>(key[1]),
+                                                static_cast<uint32_t>(sample)};
+      const auto words = mrfmask::MRFMASK_ISA::draw(stream, 0, 0, mrfmask::MRFMASK_ISA::kExact);
+      const uint64_t bits = (static_cast<uint64_t>(words.word[0]) << 32) | words.word[1];
+      out.data()[image * samples + sample] = static_cast<double>(bits >> 11) * 0x1p-53;
+    }
+  }
+}
+
+std::vector<uint32_t> philox(const std::vector<uint32_t>& counter, uint64_t key) {
+  const auto out = mrfmask::MRFMASK_ISA::philox(
+      mrfmask::MRFMASK_ISA::Philox4{
+          {counter.at(0), counter.at(1), counter.at(2), counter.at(3)}},
+      key);
+  return {out.word, out.word + 4};
+}
+
+void heat_bath_on(Array<const float, 1> log2_odds, Array<const uint32_t, 1> draws,
+                  Array<uint8_t, 1> on, const std::string& isa) {
+  const mrfmask::Loops& loops = loops_named(isa);
+  for (size_t i = 0; i < on.shape(0); ++i) {
+    on.data()[i] = loops.heat_bath_on(log2_odds.data()[i], draws.data()[i]);
+  }
+}
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const char* name : {"avx512", "avx2", "baseline"}) {
+    if (mrfmask::find_loops(name)) names.emplace_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.def("gibbs", &gibbs);
+  m.def("mean_field", &mean_field);
+  m.def("exact_uniforms", &exact_uniforms);
+  m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
+  m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");
+  m.def("isas", &isas, "Instruction sets this machine can run, best first.");
+}

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import couplings, enumerate_image
+from strategies import grids, random_grid
+
+from mrfmask import Exact, IsingGrid, Status
+
+BETAS = st.sampled_from([0.3, 1.0, 2.5])
+
+
+@given(grids())
+def test_exact_map_has_the_lowest_energy(model):
+    result = Exact().find_map(model)
+    minimum = enumerate_image(model).minimum()
+    assert result.energy.item() == pytest.approx(minimum, abs=1e-9)
+    assert result.lower_bound.item() == pytest.approx(minimum, abs=1e-9)
+    assert result.status == (Status.OPTIMAL,)
+    assert result.verify(model)
+
+
+@given(grids(dtype=torch.float64), BETAS)
+def test_exact_marginals_equal_enumeration(model, beta):
+    table = enumerate_image(model)
+    weights, log_partition = table.probabilities(beta)
+    result = Exact(beta=beta).marginals(model)
+    assert result.kind == "exact"
+    assert result.log_partition.item() == pytest.approx(log_partition, abs=1e-9)
+    expected = (weights[:, None, None] * table.masks).sum(axis=0)
+    np.testing.assert_allclose(result.probability[0].numpy(), expected, atol=1e-9)
+    x = np.where(table.masks, 1.0, -1.0)
+    pairs = [(weights * x[:, *i] * x[:, *j]).sum() for i, j, _ in couplings(model, 0)]
+    # The oracle lists couplings pixel by pixel, the result by direction.
+    got = sorted(torch.cat([result.right.flatten(), result.down.flatten()]).tolist())
+    np.testing.assert_allclose(got, sorted(pairs), atol=1e-9)
+
+
+def test_exact_pair_marginals_are_in_their_places():
+    model = random_grid(1, 2, 3, periodic=True, signs="any", dtype=torch.float64)
+    table = enumerate_image(model)
+    weights, _ = table.probabilities(1.0)
+    x = np.where(table.masks, 1.0, -1.0)
+    result = Exact().marginals(model)
+    right = (weights[:, None, None] * x * np.roll(x, -1, axis=2)).sum(axis=0)
+    down = (weights[:, None, None] * x * np.roll(x, -1, axis=1)).sum(axis=0)
+    np.testing.assert_allclose(result.right[0].numpy(), right, atol=1e-12)
+    np.testing.assert_allclose(result.down[0].numpy(), down, atol=1e-12)
+
+
+def test_exact_samples_pass_a_chi_square_test():
+    model = random_grid(1, 2, 3, signs="any", dtype=torch.float64)
+    table = enumerate_image(model)
+    weights, _ = table.probabilities(1.0)
+    draws = 20_000
+    samples = Exact(chains=draws, seed=7).sample(model)
+    powers = 2 ** np.arange(6)
+    expected = np.zeros(64)
+    expected[(table.masks.reshape(-1, 6) * powers).sum(axis=1)] = weights * draws
+    numbers = (samples.masks[0].reshape(draws, 6).numpy() * powers).sum(axis=1)
+    counts = np.bincount(numbers, minlength=64)
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    # 63 degrees of freedom: beyond 150 once in 10^8.
+    assert chi_square < 150
+
+
+def test_exact_samples_do_not_depend_on_the_batch_split():
+    model = random_grid(3, 3, 3)
+    seeds = (5, 6, 7)
+    whole = Exact(chains=9, seed=seeds).sample(model).masks
+    parts = [Exact(chains=9, seed=(s,)).sample(model[b]).masks for b, s in enumerate(seeds)]
+    assert torch.equal(whole, torch.cat(parts))
+
+
+def test_exact_takes_twenty_free_pixels_and_any_clamped_ones():
+    unary = torch.full((1, 6, 10), torch.inf)
+    unary[0, :2] = 0.1
+    model = IsingGrid(unary, torch.full((1, 6, 9), 0.3), torch.full((1, 5, 10), 0.3))
+    assert Exact().find_map(model).mask.all()
+    unary[0, 2, 0] = 0.0
+    model = IsingGrid(unary, model.right, model.down)
+    with pytest.raises(ValueError, match="at most 20 free pixels an image for exact; got 21"):
+        Exact().find_map(model)
