@@ -1,0 +1,51 @@
+# make demo    build everything in .venv and look at the demo picture
+# make test    run the test suite
+# make lint    ruff and clang-format, as CI does
+# make clean   remove .venv, builds and the demo's output
+#
+# PYTHON names the Python to start from, PIP_OPTIONS goes to every pip install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_OPTIONS)
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard kernels/*) $(wildcard solvers/*)
+CXX_FILES := $(wildcard kernels/*.h kernels/*.cpp kernels/*.cu solvers/*.h solvers/*.cpp \
+	tests/native/*.h tests/native/*.cpp tests/native/*.cu)
+
+.PHONY: demo test lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/built
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out --overwrite
+
+test: $(VENV)/built
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+format: $(VENV)/built
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+clean:
+	rm -rf $(VENV) build demo/out
+
+# What the build and the tests need. torch first, so that nothing else chooses its version.
+$(VENV)/installed: constraints.txt pyproject.toml
+	@tools/check_machine.sh $(PYTHON)
+	@echo "Setting up $(VENV): about a minute, and 1 GB of disk."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) scikit-build-core nanobind cmake ninja
+	touch $@
+
+# An editable install: Python changes count at once, native ones rebuild here.
+$(VENV)/built: $(VENV)/installed $(NATIVE)
+	$(PIP) --no-build-isolation --config-settings=cmake.define.MRFMASK_WERROR=$(WERROR) --editable '.[dev]'
+	touch $@
+
+WERROR ?= OFF

@@ -1,0 +1,397 @@
+"""MAP of any model as an integer program, written with PuLP and solved by HiGHS, CBC, ..."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from mrfmask.checks import check_mask
+from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.method import Method, check_positive
+from mrfmask.model import IsingGrid
+from mrfmask.result import MapResult, Status
+
+# Coefficients of the objective are scaled to at most this, so that the absolute tolerances below
+# mean the same for every model.
+LARGEST_COEFFICIENT = 1024.0
+# A solver drops a branch that could better its mask by less than this (HiGHS 1e-6, CBC 1e-5),
+CUTOFF = 1e-5
+# and a reduced cost may have the wrong sign by this: so much for each variable, all in [0, 1].
+HIGHS_DUAL_TOLERANCE = 1e-9
+USUAL_DUAL_TOLERANCE = 1e-6
+# An integer may be off by this, which moves the objective of the solver's own solution.
+INTEGER_TOLERANCE = 1e-6
+
+# What stats tell of each image, beside the solver: "bound" is who proved the lower bound, "solver"
+# or "forest" (forest_bound); "rounding" is what was taken off "solver_bound" for the tolerances.
+FACTS = ("variables", "constraints", "seconds", "bound", "solver_bound", "rounding")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ilp(Method):
+    r"""An integer program, for any signs; proves its mask optimal or says how far it may be off.
+
+    ``min sum_i u_i y_i + sum_ij c_ij z_ij`` over ``y_i`` in {0, 1} and ``z_ij`` in [0, 1], where
+    ``u = -2 unary``, ``c = 2 pairwise`` and ``z_ij = |y_i - y_j|``: for ``c > 0`` by
+    ``z >= y_i - y_j`` and ``z >= y_j - y_i``, for ``c < 0`` by ``z <= y_i + y_j`` and
+    ``z <= 2 - y_i - y_j``. Clamped pixels are no variables.
+
+    Around a square of four couplings of which an odd number is repulsive, at least one coupling is
+    violated: ``sum_(c<0) z - sum_(c>0) z <= (repulsive couplings) - 1``. These cuts are added too.
+
+    Args:
+        solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
+        time_limit_s: for the whole batch, in seconds; images share what is left evenly. None: no
+            limit.
+        start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
+            pixels in it are ignored. The result is never worse than it.
+
+    Raises:
+        ValueError: PuLP knows no such solver.
+        RuntimeError: the solver is not installed, or it failed.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> model = mm.IsingGrid(torch.tensor([[[1.0, 0.5]]]), torch.tensor([[[-2.0]]]),
+        ...                      torch.zeros(1, 0, 2))
+        >>> mm.Ilp().find_map(model).mask
+        tensor([[[ True, False]]])
+
+    Reference:
+        Barahona, "On the computational complexity of Ising spin glass models", 1982 (the odd
+        squares); Kappes et al., "A comparative study of modern inference techniques", 2015.
+    """
+
+    solver: str = "HiGHS"
+    time_limit_s: float | None = None
+    start: Bool[Tensor, "batch height width"] | None = None
+
+    name: ClassVar = "ilp"
+    answers: ClassVar = ("map",)
+    exact: ClassVar = True
+    devices: ClassVar = ("cpu",)
+    needs: ClassVar = "any signs"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.solver, str):
+            raise TypeError(
+                f"solver must be a str; got {type(self.solver).__name__}. Use 'HiGHS' or 'CBC'."
+            )
+        if self.time_limit_s is not None:
+            check_positive("time_limit_s", self.time_limit_s)
+
+    def find_map(self, model: IsingGrid) -> MapResult:
+        """A mask of minimum energy, or the best one found in time, with a lower bound."""
+        began = time.monotonic()
+        self.check_model(model)
+        if self.start is not None:
+            check_mask("start", self.start, model.shape, model.device)
+        _make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
+        answers = []
+        for image in range(len(model)):
+            seconds = math.inf
+            if self.time_limit_s is not None:
+                left = self.time_limit_s - (time.monotonic() - began)
+                seconds = max(left, 0.0) / (len(model) - image)
+            start = None if self.start is None else self.start[image : image + 1]
+            answers.append(_solve_image(model[image], self.solver, seconds, start))
+        mask = torch.cat([model.clamped[:0], *(answer.mask for answer in answers)])
+        facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
+        return MapResult(
+            mask=mask,
+            energy=model.energy(mask).detach(),
+            lower_bound=torch.tensor([a.lower_bound for a in answers], dtype=torch.float64),
+            status=tuple(answer.status for answer in answers),
+            method=self.name,
+            stats={"solver": self.solver, **facts},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    mask: Bool[Tensor, "1 height width"]
+    lower_bound: float
+    status: Status
+    facts: dict[str, Any]
+
+
+class _CutForm:
+    """``E = offset + sum u y + sum c |y_i - y_j|`` of one image over its free pixels only.
+
+    Parallel couplings (a periodic side of two) are added up; couplings of 0 are left out.
+
+    Attributes:
+        base: the mask with all free pixels off.
+        linear: pixel to u, where that is not 0.
+        pairs: (smaller pixel, larger pixel) to c.
+        offset: energy of `base`.
+        scale: power of two; coefficients times it are at most LARGEST_COEFFICIENT.
+        weight: sum of all |u| and |c|.
+        precision: what float64 may round away in sums of the terms.
+    """
+
+    def __init__(self, model: IsingGrid) -> None:
+        self.base = model.clamped & (model.unary > 0)
+        self.offset = float(model.energy(self.base).detach())
+        clamped = model.clamped.flatten()
+        field = model.unary.detach().flatten().double().masked_fill(clamped, 0.0)
+        first, second, coupling = model.edges()
+        coupling = coupling.detach()[0].double()
+        linear = -2 * field
+        # c |y_i - 0| = c y_i beside a pixel clamped off, c |y_i - 1| = c - c y_i beside one on.
+        sign = torch.where(self.base.flatten(), -1.0, 1.0).double()
+        for one, other in ((first, second), (second, first)):
+            fixed = clamped[other] & ~clamped[one]
+            linear.index_add_(0, one[fixed], 2 * coupling[fixed] * sign[other[fixed]])
+        free = ~(clamped[first] | clamped[second])
+        ends = torch.stack([first[free], second[free]]).sort(dim=0).values
+        pairs, place = torch.unique(ends, dim=1, return_inverse=True)
+        merged = torch.zeros(pairs.shape[1], dtype=torch.float64)
+        merged.index_add_(0, place, 2 * coupling[free])
+        triples = zip(*pairs.tolist(), merged.tolist(), strict=True)
+        self.pairs = {(i, j): c for i, j, c in triples if c}
+        self.linear = {pixel: u for pixel, u in enumerate(linear.tolist()) if u}
+        largest = max(map(abs, (*self.linear.values(), *self.pairs.values())), default=1.0)
+        self.scale = LARGEST_COEFFICIENT / 2.0 ** math.frexp(largest)[1]
+        self.weight = float(linear.abs().sum() + merged.abs().sum())
+        terms = float(model.constant.detach().abs() + field.abs().sum() + coupling.abs().sum())
+        self.precision = 1e-14 * terms
+        self.height, self.width = model.shape[1:]
+
+    def odd_squares(self) -> Iterator[dict[tuple[int, int], int]]:
+        """Squares of pairs, an odd number of them repulsive (to 1); the others go to -1."""
+        pixel = torch.arange(self.height * self.width).reshape(self.height, self.width)
+        right, below = pixel.roll(-1, dims=1), pixel.roll(-1, dims=0)
+        corners = torch.stack([pixel, right, right.roll(-1, dims=0), below], dim=-1)
+        squares = (
+            tuple(sorted({(min(s), max(s)) for s in ((a, b), (b, c), (c, d), (d, a))}))
+            for a, b, c, d in corners.reshape(-1, 4).tolist()
+        )
+        for sides in dict.fromkeys(squares):  # A side of two pixels gives the same square twice.
+            if len(sides) == 4 and all(side in self.pairs for side in sides):
+                signs = {side: 1 if self.pairs[side] < 0 else -1 for side in sides}
+                if sum(sign > 0 for sign in signs.values()) % 2:
+                    yield signs
+
+
+class _Program:
+    """The integer program of one image in PuLP: `problem`, and its variables `on` and `differ`."""
+
+    def __init__(self, form: _CutForm) -> None:
+        import pulp
+
+        self.problem = pulp.LpProblem("mrfmask", pulp.LpMinimize)
+        add = self.problem.add_variable
+        pixels = sorted({*form.linear, *(pixel for pair in form.pairs for pixel in pair)})
+        self.on = {p: add(f"y{p}", 0, 1, pulp.LpInteger) for p in pixels}
+        self.differ = {pair: add(f"z{pair[0]}_{pair[1]}", 0, 1) for pair in form.pairs}
+        # Dictionaries of coefficients: PuLP's operators are ten times slower.
+        objective = {self.on[p]: u * form.scale for p, u in form.linear.items()}
+        objective |= {self.differ[pair]: c * form.scale for pair, c in form.pairs.items()}
+        self.problem += pulp.LpAffineExpression(objective)
+        for (i, j), c in form.pairs.items():
+            y_i, y_j, z = self.on[i], self.on[j], self.differ[i, j]
+            if c > 0:
+                self._require({z: 1, y_i: -1, y_j: 1}, pulp.LpConstraintGE, 0)
+                self._require({z: 1, y_i: 1, y_j: -1}, pulp.LpConstraintGE, 0)
+            else:
+                self._require({z: 1, y_i: -1, y_j: -1}, pulp.LpConstraintLE, 0)
+                self._require({z: 1, y_i: 1, y_j: 1}, pulp.LpConstraintLE, 2)
+        for signs in form.odd_squares():
+            terms = {self.differ[pair]: sign for pair, sign in signs.items()}
+            self._require(terms, pulp.LpConstraintLE, sum(s > 0 for s in signs.values()) - 1)
+
+    def _require(self, terms: dict[Any, int], sense: int, right_side: int) -> None:
+        import pulp
+
+        constraint = pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, rhs=right_side)
+        self.problem.addConstraint(constraint)
+
+    def begin_at(self, mask: Bool[Tensor, "1 height width"]) -> None:
+        states = mask.flatten().tolist()
+        for pixel, variable in self.on.items():
+            variable.setInitialValue(int(states[pixel]))
+        for (i, j), variable in self.differ.items():
+            variable.setInitialValue(int(states[i] != states[j]))
+
+    def read_mask(self, base: Bool[Tensor, "1 height width"]) -> Bool[Tensor, "1 height width"]:
+        """`base`, and on where variables are; pixels that the energy ignores have none."""
+        mask = base.clone(memory_format=torch.contiguous_format)
+        on = [pixel for pixel, v in self.on.items() if (v.varValue or 0.0) > 0.5]
+        mask.view(-1)[on] = True
+        return mask
+
+
+def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | None) -> _Answer:
+    """Writes, solves and reads the program of one image (a batch of one) within `seconds`."""
+    began = time.monotonic()
+    form = _CutForm(model)
+    program = _Program(form)
+    if start is not None:
+        start = torch.where(model.clamped, form.base, start)
+        program.begin_at(start)
+    if not program.on:
+        objective, status = 0.0, Status.OPTIMAL
+    elif time.monotonic() >= began + seconds:
+        objective, status = -math.inf, Status.TIME_LIMIT
+    elif solver == "HiGHS":
+        objective, status = _run_highs(program, began + seconds, start is not None)
+    else:
+        objective, status = _run_other(program, solver, began + seconds, start is not None)
+    # Any states are a mask, whether the solver had finished with them or not.
+    candidates = [program.read_mask(form.base)]
+    if status is not Status.OPTIMAL:
+        candidates += [model.unary > 0] if start is None else [start, model.unary > 0]
+    energies = [float(model.energy(mask).detach()) for mask in candidates]
+    energy = min(energies)
+    # By `rounding` the bound may be too high; `excess` adds what an accepted solution with states
+    # near 0 and 1 may cost more than its mask.
+    dual_tolerance = HIGHS_DUAL_TOLERANCE if solver == "HiGHS" else USUAL_DUAL_TOLERANCE
+    variables = len(program.on) + len(program.differ)
+    rounding = (CUTOFF + dual_tolerance * variables) / form.scale + form.precision
+    excess = rounding + INTEGER_TOLERANCE * form.weight
+    solver_bound = form.offset + objective / form.scale
+    if solver_bound > energy + excess:
+        raise _failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
+    bound, prover = min(solver_bound, energy) - rounding, "solver"
+    if status is not Status.OPTIMAL:
+        bound, prover = max((bound, prover), (float(forest_bound(model)), "forest"))
+    seconds = time.monotonic() - began
+    constraints = program.problem.numConstraints()
+    facts = (variables, constraints, seconds, prover, solver_bound, rounding)
+    return _Answer(
+        mask=candidates[energies.index(energy)],
+        lower_bound=bound,
+        status=status,
+        facts=dict(zip(FACTS, facts, strict=True)),
+    )
+
+
+def _run_highs(program: _Program, deadline: float, started: bool) -> tuple[float, Status]:
+    """HiGHS, filled by PuLP; run and read here, as PuLP calls a time limit optimal."""
+    import highspy
+    import pulp
+
+    # One thread: a pool of more hangs in processes forked from this one.
+    solver = pulp.HiGHS(msg=False, gapRel=0.0, gapAbs=0.0, threads=1)
+    solver.createAndConfigureSolver(program.problem)
+    solver.buildSolverModel(program.problem)
+    highs = program.problem.solverModel
+    # The integer tolerance stays: with a smaller one HiGHS's heuristics find far worse masks.
+    highs.setOptionValue("dual_feasibility_tolerance", HIGHS_DUAL_TOLERANCE)
+    columns = program.problem.variables()
+    if started:  # PuLP does not pass it on.
+        solution = highspy.HighsSolution()
+        solution.col_value = [variable.varValue for variable in columns]
+        highs.setSolution(solution)
+    if deadline < math.inf:
+        highs.setOptionValue("time_limit", max(deadline - time.monotonic(), 0.0))
+    _run_interruptibly(highs)
+    known = highspy.HighsModelStatus
+    reasons = {known.kOptimal: Status.OPTIMAL, known.kTimeLimit: Status.TIME_LIMIT}
+    reason = highs.getModelStatus()
+    if reason not in reasons:
+        raise _failure("HiGHS", repr(highs.modelStatusToString(reason)))
+    # Without a solution the list is empty.
+    for variable, value in zip(columns, highs.getSolution().col_value, strict=False):
+        variable.varValue = value
+    return highs.getInfo().mip_dual_bound, reasons[reason]
+
+
+def _run_interruptibly(highs: Any) -> None:
+    """Runs HiGHS so that Ctrl-C stops it.
+
+    In a thread of its own: the main thread stays free to take the signal, and the scheduler that
+    HiGHS keeps for each thread is neither shared with other users of HiGHS nor inherited by forks.
+    """
+    import highspy
+
+    def run() -> None:
+        highs.run()
+        highspy.Highs.resetGlobalScheduler(True)
+
+    highs.HandleUserInterrupt = True
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(timeout=0.1)
+    except KeyboardInterrupt:
+        highs.cancelSolve()
+        thread.join()
+        raise
+
+
+def _run_other(
+    program: _Program, name: str, deadline: float, started: bool
+) -> tuple[float, Status]:
+    """Any other solver, by what all of PuLP's solvers have in common."""
+    import pulp
+
+    limit = None if deadline == math.inf else max(deadline - time.monotonic(), 0.01)
+    solver = _make_solver(name, limit, started)
+    try:
+        program.problem.solve(solver)
+    except Exception as error:
+        raise _failure(name, f"{type(error).__name__}: {error}") from error
+    reason = program.problem.sol_status
+    # Some report a reached limit as optimal, some stop at a gap that PuLP cannot set.
+    if reason == pulp.LpSolutionOptimal and time.monotonic() < deadline:
+        status = Status.OPTIMAL if "gapRel" in _parameters(solver) else Status.HEURISTIC
+    elif limit is not None:
+        status = Status.TIME_LIMIT
+    else:
+        raise _failure(name, repr(pulp.LpSolution[reason]))
+    # A proven objective is its own bound; PuLP tells no other.
+    proven = status is Status.OPTIMAL
+    return (pulp.value(program.problem.objective) if proven else -math.inf), status
+
+
+def _failure(name: str, what: str) -> RuntimeError:
+    return RuntimeError(f"solver must solve the program; got {what} from {name}. Try another one.")
+
+
+def _make_solver(name: str, limit: float | None = None, started: bool = False) -> Any:
+    """A quiet solver of PuLP that stops at no gap, with those options that its class has."""
+    import pulp
+
+    if name not in ("HiGHS", "CBC", *pulp.listSolvers()):
+        installed = ", ".join(map(repr, pulp.listSolvers(onlyAvailable=True)))
+        raise ValueError(
+            f"solver must be 'HiGHS', 'CBC' or a solver that PuLP knows; got {name!r}. "
+            f"Installed are {installed}."
+        )
+    known = name
+    if name == "CBC":
+        known = "COIN_CMD" if pulp.COIN_CMD(msg=False).available() else "PULP_CBC_CMD"
+    options = {"timeLimit": limit, "gapRel": 0.0, "gapAbs": 0.0, "warmStart": started}
+    with warnings.catch_warnings():
+        # The CBC that comes with PuLP is to be a package of its own from PuLP 4 on.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        accepted = _parameters(pulp.getSolver(known, msg=False))
+        options = {key: value for key, value in options.items() if key in accepted}
+        solver = pulp.getSolver(known, msg=False, **options)
+    if limit is not None and "timeLimit" not in accepted:
+        raise ValueError(
+            f"time_limit_s must be None for {name}; got {limit}. PuLP cannot pass one on to it."
+        )
+    if not solver.available():
+        raise RuntimeError(
+            f"solver must be installed; got {name!r}, which is not. Use 'HiGHS', or install it."
+        )
+    return solver
+
+
+def _parameters(solver: Any) -> Mapping[str, inspect.Parameter]:
+    """The options that a solver's class has by name."""
+    return inspect.signature(type(solver).__init__).parameters

@@ -1,0 +1,143 @@
+"""Masks, counts and means are the same bits for every machine, thread count and batch split."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from mrfmask import Exact, Gibbs, GraphCut, IsingGrid, MeanField, _native, ops
+
+ISAS = _native.isas()
+GOLDEN = {
+    "gibbs": "",
+    "mean_field": "",
+    "graph_cut": "",
+    "exact": "",
+}
+
+
+def plain_grid(batch, height, width, periodic=False, signs=1):
+    """Potentials by integer arithmetic, so that no library's generator can change them."""
+
+    def values(count, multiplier):
+        numbers = (torch.arange(count, dtype=torch.int64) * multiplier + 12345) * 40503 % 65536
+        return (numbers.double() / 32768 - 1).float()
+
+    columns, rows = (width, height) if periodic else (width - 1, height - 1)
+    unary = values(batch * height * width, 7919).reshape(batch, height, width)
+    right = values(batch * height * columns, 104729).reshape(batch, height, columns)
+    down = values(batch * rows * width, 1299709).reshape(batch, rows, width)
+    if signs:
+        right, down = signs * right.abs(), signs * down.abs()
+    return IsingGrid(unary, right, down, periodic=periodic)
+
+
+def digest(*tensors):
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def answers(name):
+    """Digests over open and periodic grids with sides around every block size of the kernels."""
+    parts = []
+    for height, width, periodic in ((5, 1, False), (17, 33, False), (6, 16, True), (5, 47, True)):
+        model = plain_grid(3, height, width, periodic, signs=1 if name == "graph_cut" else 0)
+        if name == "gibbs":
+            samples = Gibbs(sweeps=20, burn_in=3, chains=2, seed=2**62 + 5).sample(model)
+            parts += [samples.masks, samples.counts]
+        elif name == "mean_field":
+            parts.append(MeanField(max_sweeps=60).marginals(model).probability)
+        else:
+            result = GraphCut().find_map(model)
+            parts += [result.mask, result.certificate.exponent]
+    return digest(*parts)
+
+
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut"])
+def test_answers_are_the_golden_bits(name):
+    assert answers(name) == GOLDEN[name]
+
+
+def test_exact_samples_are_the_golden_bits():
+    samples = Exact(chains=200, seed=9).sample(plain_grid(2, 3, 4, signs=0))
+    assert digest(samples.masks) == GOLDEN["exact"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut"])
+def test_answers_do_not_depend_on_threads(name, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert answers(name) == GOLDEN[name]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_gibbs_does_not_depend_on_the_split_of_batch_or_chains():
+    model = plain_grid(5, 9, 21, signs=0)
+    seeds = (3, 1, 4, 1, 5)
+    whole = Gibbs(sweeps=15, chains=3, seed=seeds).sample(model)
+    for cut in (1, 2, 4):
+        parts = [
+            Gibbs(sweeps=15, chains=3, seed=seeds[s]).sample(model[s])
+            for s in (slice(0, cut), slice(cut, 5))
+        ]
+        assert torch.equal(whole.masks, torch.cat([p.masks for p in parts]))
+        assert torch.equal(whole.counts, torch.cat([p.counts for p in parts]))
+    first = Gibbs(sweeps=15, chains=1, seed=seeds).sample(model)
+    assert torch.equal(first.masks, whole.masks[:, :1])
+
+
+def test_images_and_chains_of_one_seed_draw_different_numbers():
+    model = IsingGrid(torch.zeros(4, 16, 16), torch.zeros(4, 16, 15), torch.zeros(4, 15, 16))
+    masks = Gibbs(sweeps=1, burn_in=0, chains=4, seed=1).sample(model).masks.flatten(0, 1)
+    agreement = (masks[:, None] == masks[None]).double().mean(dim=(2, 3))
+    off_diagonal = agreement[~torch.eye(16, dtype=torch.bool)]
+    # 256 fair coins: 0.5 +- 0.03; half agreement within seven standard errors.
+    assert ((off_diagonal - 0.5).abs() < 7 * 0.5 / 16).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("periodic", [False, True])
+def test_every_instruction_set_gives_the_same_bits(isa, periodic):
+    model = plain_grid(2, 15, 37, periodic, signs=0)
+    arrays = [t.numpy() for t in (model.unary, model.right, model.down)]
+    beta = np.full((2, 12), 0.9)
+    seed = np.array([[77, 0], [77, 1]], dtype=np.int64)
+
+    def run(isa):
+        mask = np.zeros((2, 1, 15, 37), dtype=np.uint8)
+        counts = np.zeros((2, 1, 15, 37), dtype=np.int32)
+        energies = np.zeros((2, 1, 10))
+        best = np.zeros((2, 1, 15, 37), dtype=np.uint8)
+        right = np.zeros((2, 1, *model.right.shape[1:]), dtype=np.int32)
+        down = np.zeros((2, 1, *model.down.shape[1:]), dtype=np.int32)
+        _native.gibbs(
+            *arrays, periodic, beta, seed, 2, 0, False, mask, counts, energies, best, right, down,
+            1, isa,
+        )
+        mean = np.zeros((2, 15, 37), dtype=np.float32)
+        sweeps, change = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.float32)
+        _native.mean_field(*arrays, periodic, 1.1, 40, 1e-6, False, mean, sweeps, change, 1, isa)
+        return [mask, counts, energies, best, right, down, mean, sweeps, change]
+
+    for got, expected in zip(run(isa), run("baseline"), strict=True):
+        assert np.array_equal(got, expected)
+
+
+def test_flushing_subnormals_changes_no_bit():
+    tiny = plain_grid(1, 8, 9, signs=0)
+    model = IsingGrid(*(t * 2.0**-54 for t in (tiny.unary, tiny.right, tiny.down)))
+    plain = ops.mean_field(*ops.float32_potentials(model), 2.0**50, None, 30, 1e-9)[0]
+    assert torch.set_flush_denormal(True)
+    try:
+        flushed = ops.mean_field(*ops.float32_potentials(model), 2.0**50, None, 30, 1e-9)[0]
+    finally:
+        torch.set_flush_denormal(False)
+    assert torch.equal(plain, flushed)
