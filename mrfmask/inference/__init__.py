@@ -34,8 +34,8 @@ def find_map(
         model: a batch of images.
         method: a name in METHODS that answers "map", or "auto": what is exact for this model
             (graph_cut where all couplings have one sign, enumeration of at most 20 free pixels),
-            else annealing; with `time_limit_s`, else ilp. ``result.method`` and ``result.reason``
-            say which and why.
+            else annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method``
+            and ``result.reason`` say which and why.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
         **options: of the method, e.g. ``tie="max"`` for graph_cut; see METHODS[method].
 
@@ -134,5 +134,7 @@ def _choose(model: IsingGrid, time_limit_s: float | None) -> tuple[Method, str]:
     if len(model) and int((~model.clamped).sum(dim=(1, 2)).max()) <= MOST_FREE_PIXELS:
         return Exact(), f"at most {MOST_FREE_PIXELS} free pixels, so every mask can be tried"
     if time_limit_s is not None:
-        return Ilp(time_limit_s=time_limit_s), "couplings of both signs and a time limit was given"
+        start = Annealing().find_map(model).mask
+        reason = "couplings of both signs and a time limit was given; started from annealing"
+        return Ilp(time_limit_s=time_limit_s, start=start), reason
     return Annealing(), "couplings of both signs and too many pixels to enumerate: no proof"

@@ -51,8 +51,7 @@ class Ilp(Method):
 
     Args:
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
-        time_limit_s: for the whole batch, in seconds; images share what is left evenly. None: no
-            limit.
+        time_limit_s: seconds for the whole batch; each image gets an even share of what is left.
         start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
             pixels in it are ignored. The result is never worse than it.
 
@@ -68,8 +67,8 @@ class Ilp(Method):
         tensor([[[ True, False]]])
 
     Reference:
-        Barahona, "On the computational complexity of Ising spin glass models", 1982 (the odd
-        squares); Kappes et al., "A comparative study of modern inference techniques", 2015.
+        Barahona, Groetschel, Juenger and Reinelt, "An application of combinatorial optimization
+        to statistical physics and circuit layout design", Operations Research 1988.
     """
 
     solver: str = "HiGHS"
@@ -254,8 +253,7 @@ def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | 
         candidates += [model.unary > 0] if start is None else [start, model.unary > 0]
     energies = [float(model.energy(mask).detach()) for mask in candidates]
     energy = min(energies)
-    # By `rounding` the bound may be too high; `excess` adds what an accepted solution with states
-    # near 0 and 1 may cost more than its mask.
+    # The bound may be too high by `rounding`; an accepted solution, by `excess`.
     dual_tolerance = HIGHS_DUAL_TOLERANCE if solver == "HiGHS" else USUAL_DUAL_TOLERANCE
     variables = len(program.on) + len(program.differ)
     rounding = (CUTOFF + dual_tolerance * variables) / form.scale + form.precision
@@ -311,24 +309,29 @@ def _run_highs(program: _Program, deadline: float, started: bool) -> tuple[float
 def _run_interruptibly(highs: Any) -> None:
     """Runs HiGHS so that Ctrl-C stops it.
 
-    In a thread of its own: the main thread stays free to take the signal, and the scheduler that
-    HiGHS keeps for each thread is neither shared with other users of HiGHS nor inherited by forks.
+    In a thread of its own: the calling thread stays free to take the signal, and the scheduler that
+    HiGHS keeps for each thread is neither shared with other users of HiGHS nor left to forks.
     """
     import highspy
 
+    # Not Thread.join: interrupted, it takes a running thread for a finished one (Python 3.11).
+    done = threading.Event()
+
     def run() -> None:
-        highs.run()
-        highspy.Highs.resetGlobalScheduler(True)
+        try:
+            highs.run()
+            highspy.Highs.resetGlobalScheduler(True)
+        finally:
+            done.set()
 
     highs.HandleUserInterrupt = True
-    thread = threading.Thread(target=run)
-    thread.start()
+    threading.Thread(target=run).start()
     try:
-        while thread.is_alive():
-            thread.join(timeout=0.1)
+        while not done.wait(timeout=0.1):
+            pass
     except KeyboardInterrupt:
         highs.cancelSolve()
-        thread.join()
+        done.wait()
         raise
 
 

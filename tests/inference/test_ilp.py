@@ -175,16 +175,30 @@ def test_ilp_returns_its_start_when_there_is_no_time_for_more(solver):
     assert without.energy.item() > stopped.energy.item() + 1000
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_ilp_ignores_its_start_where_pixels_are_clamped(solver):
-    model, start = planted(4)
-    on = torch.zeros_like(start)
-    on[0, 1, 2] = True
-    model = model.clamp(on=on & ~start, off=on & start)
-    for limit in (1e-4, None):
-        result = Ilp(solver=solver, time_limit_s=limit, start=start).find_map(model)
-        assert math.isfinite(result.energy.item())
-        assert result.mask[on].item() != start[on].item()
+def test_ilp_is_never_worse_than_its_start_and_honours_clamps(monkeypatch):
+    def find_something_worse(program, deadline, started):
+        for variable in program.on.values():
+            variable.varValue = 0.0
+        return -math.inf, Status.TIME_LIMIT
+
+    monkeypatch.setattr("mrfmask.inference.ilp._run_highs", find_something_worse)
+    model, start = planted(6)
+    clamped = torch.zeros_like(start)
+    clamped[0, 1, 2] = True
+    contrary = model.clamp(on=clamped & ~start, off=clamped & start)
+    result = Ilp(start=start).find_map(contrary)
+    assert torch.equal(result.mask, start ^ clamped)
+
+
+def test_ilp_believes_no_proof_after_the_time_limit(monkeypatch):
+    def overrun(solver, problem):
+        time.sleep(0.3)
+        problem.assignStatus(pulp.LpStatusOptimal, pulp.LpSolutionOptimal)
+
+    monkeypatch.setattr(pulp.COIN_CMD, "actualSolve", overrun)
+    result = Ilp(solver="CBC", time_limit_s=0.2).find_map(random_grid(1, 3, 3))
+    assert result.status == (Status.TIME_LIMIT,)
+    assert result.stats["bound"] == ("forest",)
 
 
 def test_ilp_gives_its_start_to_highs_as_a_feasible_solution(monkeypatch):
@@ -225,12 +239,22 @@ def test_ilp_is_quiet(solver, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_ilp_stops_on_ctrl_c():
-    began = time.monotonic()
-    threading.Timer(0.5, _thread.interrupt_main).start()
+def test_ilp_stops_on_ctrl_c(monkeypatch):
+    original, stopped = highspy.Highs.run, []
+
+    def interrupted(highs):
+        threading.Timer(0.3, _thread.interrupt_main).start()
+        began = time.monotonic()
+        status = original(highs)
+        stopped.append(time.monotonic() - began)
+        return status
+
+    monkeypatch.setattr(highspy.Highs, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Ilp(time_limit_s=60).find_map(frustrated(30))
-    assert time.monotonic() - began < 10
+        Ilp(time_limit_s=20).find_map(frustrated(40))
+    # It has returned from HiGHS when it raises, and long before the time limit.
+    assert len(stopped) == 1
+    assert stopped[0] < 8
 
 
 def test_ilp_is_imported_without_pulp():

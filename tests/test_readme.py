@@ -1,0 +1,67 @@
+"""The documents say what is true: their code runs, their paths and flags exist."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import mrfmask
+from mrfmask.inference import METHODS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "demo/README.md")
+
+
+def test_readme_code_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "True" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_paths_exist(document):
+    text = (ROOT / document).read_text()
+    names = re.findall(r"`([\w.]+(?:/[\w.]+)*/?)`", text) + re.findall(r"\]\((?!http)([^)]+)\)", text)
+    folders = {p.name for p in ROOT.iterdir() if not p.name.startswith(".")}
+    paths = [n for n in names if "/" in n and n.split("/")[0] in folders]
+    assert paths
+    for name in paths:
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_flags_and_targets_exist(document):
+    text = (ROOT / document).read_text()
+    options = (ROOT / "mrfmask/cli/infer.py").read_text()
+    for line in re.findall(r"^.*mrfmask infer .*$", text, re.MULTILINE):
+        for flag in re.findall(r"--([a-z-]+)", line):
+            name = flag.replace("-", "_")
+            assert re.search(rf'"--{flag}"|^    {name}: Annotated', options, re.MULTILINE) or (
+                flag == "help"
+            ), flag
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)\b(?=[ `\n])", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE) or target in {"sure"}, target
+
+
+def test_readme_lists_every_method():
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    listed = {name: tuple(answers.split(", ")) for name, answers in rows}
+    assert listed == {name: method.answers for name, method in METHODS.items()}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [m.name for m in pkgutil.walk_packages(mrfmask.__path__, "mrfmask.") if "_native" not in m.name],
+)
+def test_docstring_examples_are_true(module):
+    if module.endswith("__main__"):
+        return
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
