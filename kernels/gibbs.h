@@ -39,8 +39,7 @@ MRFMASK_HD bool heat_bath_on(float log2_odds, Stream s, DrawAddress at) {
 // New state of pixel (y, x) given its neighbours; writes nothing.
 MRFMASK_HD bool gibbs_update(const Grid& g, const uint8_t* mask, int32_t y, int32_t x,
                              float log2_rate, uint32_t sweep, Stream s) {
-  const float field =
-      local_field(g, y, x, [mask](int64_t i) { return mask[i] ? 1.0f : -1.0f; });
+  const float field = local_field(g, y, x, [mask](int64_t i) { return mask[i] ? 1.0f : -1.0f; });
   return heat_bath_on(log2_rate * field, s, draw_address(y, x, g.width, sweep));
 }
 

@@ -82,7 +82,8 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
   }
   for (int64_t i = 0; i < pixels; ++i) out.counts[i] = 0;
   if (out.right_equal) {
-    for (int64_t i = 0; i < static_cast<int64_t>(g.height) * right_columns(g); ++i) out.right_equal[i] = 0;
+    for (int64_t i = 0; i < static_cast<int64_t>(g.height) * right_columns(g); ++i)
+      out.right_equal[i] = 0;
     for (int64_t i = 0; i < static_cast<int64_t>(down_rows(g)) * g.width; ++i) {
       out.down_equal[i] = 0;
     }

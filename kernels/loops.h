@@ -42,9 +42,9 @@ struct MeanFieldRun {
 };
 
 struct MeanFieldOutput {
-  float* mean;      // height x width: holds the start (if given), then the result
-  int64_t sweeps;   // sweeps done
-  float change;     // largest change of a pixel's mean in the last sweep
+  float* mean;     // height x width: holds the start (if given), then the result
+  int64_t sweeps;  // sweeps done
+  float change;    // largest change of a pixel's mean in the last sweep
 };
 
 // The loops as one instruction set compiles them.

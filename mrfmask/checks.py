@@ -82,9 +82,7 @@ def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> 
 def check_constant(constant: Tensor, unary: Tensor) -> None:
     if not isinstance(constant, Tensor) or not constant.is_floating_point():
         got = constant.dtype if isinstance(constant, Tensor) else type(constant).__name__
-        raise TypeError(
-            f"constant must be a floating-point tensor; got {got}. One value an image."
-        )
+        raise TypeError(f"constant must be a floating-point tensor; got {got}. One value an image.")
     if constant.shape != unary.shape[:1]:
         raise ValueError(
             f"constant must have shape ({unary.shape[0]},); got {tuple(constant.shape)}. "
@@ -98,7 +96,12 @@ def check_constant(constant: Tensor, unary: Tensor) -> None:
 
 
 def check_values(unary: Tensor, right: Tensor, down: Tensor, constant: Tensor) -> None:
-    for name, tensor in (("unary", unary), ("right", right), ("down", down), ("constant", constant)):
+    for name, tensor in (
+        ("unary", unary),
+        ("right", right),
+        ("down", down),
+        ("constant", constant),
+    ):
         values = tensor.detach()
         bad = values.isnan()
         rule = "must not contain NaN"

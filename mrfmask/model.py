@@ -26,6 +26,7 @@ from torch import Tensor
 from mrfmask.checks import check_constant, check_mask, check_shapes, check_tensors, check_values
 from mrfmask.costs import terms_from_costs
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class IsingGrid:
     r"""A batch of Ising models on a grid of pixels, open or periodic.
@@ -210,7 +211,7 @@ class IsingGrid:
 
     def energy(
         self, mask: Bool[Tensor, "batch *chains height width"]
-    ) -> Float[Tensor, "batch *chains"]:
+    ) -> Float[Tensor, batch *chains]:
         """Energy of masks in float64; differentiable in the potentials.
 
         Args:
@@ -244,7 +245,7 @@ class IsingGrid:
         mask: Bool[Tensor, "batch *chains height width"],
         log_partition: Float[Tensor, " batch"],
         beta: float = 1.0,
-    ) -> Float[Tensor, "batch *chains"]:
+    ) -> Float[Tensor, batch *chains]:
         """``-beta E(mask) - log Z``, in nats, for a log partition function (batch,) at `beta`."""
         energy = self.energy(mask)
         if log_partition.shape != self.unary.shape[:1]:

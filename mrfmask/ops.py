@@ -6,14 +6,30 @@ they compose with torch.compile; inputs have been validated by `IsingGrid` and t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from mrfmask import _native
 from mrfmask.model import IsingGrid
 
+_LIBRARY = torch.library.Library("mrfmask", "DEF")
 
-@torch.library.custom_op("mrfmask::gibbs", mutates_args=(), device_types="cpu")
+
+def _on_cpu(function: Callable) -> Callable:
+    """Defines the operator ``mrfmask::<name>`` with this CPU implementation.
+
+    As torch.library.custom_op does, which however imports torch's compiler on the first call and so
+    makes that one a second slower.
+    """
+    name = function.__name__
+    _LIBRARY.define(name + torch.library.infer_schema(function, mutates_args=()))
+    _LIBRARY.impl(name, function, "CPU")
+    return getattr(torch.ops.mrfmask, name).default
+
+
+@_on_cpu
 def gibbs(
     unary: Tensor,
     right: Tensor,
@@ -80,7 +96,7 @@ def gibbs(
     return masks, counts, energies, best, right_equal, down_equal
 
 
-@gibbs.register_fake
+@torch.library.register_fake("mrfmask::gibbs", lib=_LIBRARY)
 def _(
     unary,
     right,
@@ -108,7 +124,7 @@ def _(
     )
 
 
-@torch.library.custom_op("mrfmask::mean_field", mutates_args=(), device_types="cpu")
+@_on_cpu
 def mean_field(
     unary: Tensor,
     right: Tensor,
@@ -155,7 +171,7 @@ def mean_field(
     return mean, sweeps, change
 
 
-@mean_field.register_fake
+@torch.library.register_fake("mrfmask::mean_field", lib=_LIBRARY)
 def _(unary, right, down, periodic, beta, start, max_sweeps, tolerance):
     images = unary.shape[0]
     return (
@@ -171,7 +187,7 @@ def _numpy(tensor: Tensor):
     return (tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor).numpy()
 
 
-@torch.library.custom_op("mrfmask::exact_uniforms", mutates_args=(), device_types="cpu")
+@_on_cpu
 def exact_uniforms(seed: Tensor, samples: int) -> Tensor:
     """Uniform numbers in [0, 1) of 53 bits: (batch, samples) float64 from seeds (batch, 2)."""
     out = torch.empty(seed.shape[0], samples, dtype=torch.float64)
@@ -179,7 +195,7 @@ def exact_uniforms(seed: Tensor, samples: int) -> Tensor:
     return out
 
 
-@exact_uniforms.register_fake
+@torch.library.register_fake("mrfmask::exact_uniforms", lib=_LIBRARY)
 def _(seed, samples):
     return seed.new_empty(seed.shape[0], samples, dtype=torch.float64)
 
@@ -191,7 +207,7 @@ def float32_potentials(model: IsingGrid) -> tuple[Tensor, Tensor, Tensor, bool]:
     return unary, right, down, model.periodic
 
 
-@torch.library.custom_op("mrfmask::graph_cut", mutates_args=(), device_types="cpu")
+@_on_cpu
 def graph_cut(
     unary: Tensor, right: Tensor, down: Tensor, periodic: bool, tie_max: bool, wide: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -228,7 +244,7 @@ def graph_cut(
     return mask, exponent, minimum, rounding, flow_right, flow_down
 
 
-@graph_cut.register_fake
+@torch.library.register_fake("mrfmask::graph_cut", lib=_LIBRARY)
 def _(unary, right, down, periodic, tie_max, wide):
     batch = unary.shape[0]
     capacity = torch.int64 if wide else torch.int32

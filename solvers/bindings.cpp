@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "graph_cut.h"
 #include "loops.h"
 #include "philox.h"
 #include "threads.h"
@@ -40,8 +41,8 @@ class SignalCheck {
 const mrfmask::Loops& loops_named(const std::string& isa) {
   const mrfmask::Loops* loops = mrfmask::find_loops(isa.empty() ? nullptr : isa.c_str());
   if (!loops) {
-    const std::string text = "isa must name an instruction set of this machine; got " + isa +
-                             ". isas() lists them.";
+    const std::string text =
+        "isa must name an instruction set of this machine; got " + isa + ". isas() lists them.";
     throw nb::value_error(text.c_str());
   }
   return *loops;
@@ -95,7 +96,8 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
                                 static_cast<uint32_t>(chain),
                                 start_given};
     const int64_t offset = item * batch.pixels();
-    const mrfmask::GibbsOutput out{mask.data() + offset, counts.data() + offset,
+    const mrfmask::GibbsOutput out{mask.data() + offset,
+                                   counts.data() + offset,
                                    energies.data() + item * sweeps,
                                    keep_best ? best_mask.data() + offset : nullptr,
                                    keep_pairs ? right_equal.data() + item * right_size : nullptr,
@@ -122,6 +124,37 @@ void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
   mrfmask::for_each_item(batch.size(), threads, run_image, SignalCheck());
 }
 
+template <typename Real, typename Capacity>
+void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
+               bool periodic, bool tie_max, Array<uint8_t, 3> mask, Array<int64_t, 1> exponent,
+               Array<int64_t, 1> minimum, Array<double, 1> rounding, Array<Capacity, 3> flow_right,
+               Array<Capacity, 3> flow_down, int threads) {
+  const int64_t height = static_cast<int64_t>(unary.shape(1));
+  const int64_t width = static_cast<int64_t>(unary.shape(2));
+  const int64_t right_size = static_cast<int64_t>(right.shape(1) * right.shape(2));
+  const int64_t down_size = static_cast<int64_t>(down.shape(1) * down.shape(2));
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t b, auto poll) {
+    const mrfmask::CutImage<Real> image{unary.data() + b * height * width,
+                                        right.data() + b * right_size,
+                                        down.data() + b * down_size,
+                                        height,
+                                        width,
+                                        periodic};
+    mrfmask::CutOutput<Capacity> out{mask.data() + b * height * width,
+                                     flow_right.data() + b * right_size,
+                                     flow_down.data() + b * down_size,
+                                     0,
+                                     0,
+                                     0.0};
+    mrfmask::graph_cut_image(image, tie_max, out, poll);
+    exponent.data()[b] = out.exponent;
+    minimum.data()[b] = out.minimum;
+    rounding.data()[b] = out.rounding;
+  };
+  mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
+}
+
 // One uniform number in [0, 1) of 53 bits per image and sample, for inverse-transform sampling.
 void exact_uniforms(Array<const int64_t, 2> seed, Array<double, 2> out) {
   const size_t samples = out.shape(1);
@@ -140,8 +173,7 @@ void exact_uniforms(Array<const int64_t, 2> seed, Array<double, 2> out) {
 
 std::vector<uint32_t> philox(const std::vector<uint32_t>& counter, uint64_t key) {
   const auto out = mrfmask::MRFMASK_ISA::philox(
-      mrfmask::MRFMASK_ISA::Philox4{
-          {counter.at(0), counter.at(1), counter.at(2), counter.at(3)}},
+      mrfmask::MRFMASK_ISA::Philox4{{counter.at(0), counter.at(1), counter.at(2), counter.at(3)}},
       key);
   return {out.word, out.word + 4};
 }
@@ -167,6 +199,10 @@ std::vector<std::string> isas() {
 NB_MODULE(_native, m) {
   m.def("gibbs", &gibbs);
   m.def("mean_field", &mean_field);
+  m.def("graph_cut", &graph_cut<float, int32_t>);
+  m.def("graph_cut", &graph_cut<float, int64_t>);
+  m.def("graph_cut", &graph_cut<double, int32_t>);
+  m.def("graph_cut", &graph_cut<double, int64_t>);
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");

@@ -195,8 +195,6 @@ def test_gibbs_energy_of_the_ising_torus(shared_data, temperature):
     model = IsingGrid(
         torch.zeros(1, 16, 16), torch.ones(1, 16, 16), torch.ones(1, 16, 16), periodic=True
     )
-    samples = Gibbs(
-        beta=1 / temperature, sweeps=2000, burn_in=500, chains=8, seed=1
-    ).sample(model)
+    samples = Gibbs(beta=1 / temperature, sweeps=2000, burn_in=500, chains=8, seed=1).sample(model)
     tolerance = 7 * deviation / np.sqrt(samples.effective_sample_size.item())
     assert abs(samples.energies.mean().item() - expected) < tolerance

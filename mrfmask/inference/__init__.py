@@ -119,9 +119,7 @@ def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:
     for option in options:
         if option not in known:
             has = ", ".join(sorted(known)) or "none"
-            raise TypeError(
-                f"options must be ones that {name} has; got {option!r}. It has: {has}."
-            )
+            raise TypeError(f"options must be ones that {name} has; got {option!r}. It has: {has}.")
     return METHODS[name](**options)
 
 

@@ -28,7 +28,9 @@ def forest_bound(model: IsingGrid) -> Float[Tensor, " batch"]:
         row and column forests weighted equally and no reparametrisation.
     """
     clamped = model.clamped
-    unary, right, down = (t.detach().to(torch.float64) for t in (model.unary, model.right, model.down))
+    unary, right, down = (
+        t.detach().to(torch.float64) for t in (model.unary, model.right, model.down)
+    )
     share = 1.0 if down.shape[1] == 0 else 0.0 if right.shape[2] == 0 else 0.5
     finite = torch.where(clamped, 0.0, unary)
     # Costs of the states off, on: (batch, height, width, 2).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -25,7 +27,7 @@ def split_r_hat(trace: Float[Tensor, "batch chains sweeps"]) -> Float[Tensor, " 
         Gelman et al., "Bayesian data analysis", 3rd edition, section 11.4.
     """
     half = trace.shape[2] // 2
-    if half < 2:
+    if half < 2 or trace.numel() == 0:
         return torch.full(trace.shape[:1], torch.nan, dtype=trace.dtype, device=trace.device)
     halves = torch.cat([trace[..., :half], trace[..., -half:]], dim=1)
     within = halves.var(dim=2).mean(dim=1)
@@ -54,7 +56,7 @@ def effective_sample_size(trace: Float[Tensor, "batch chains sweeps"]) -> Float[
         folding, and localization: an improved R-hat", 2021, section 3.
     """
     batch, chains, sweeps = trace.shape
-    if sweeps < 4:
+    if sweeps < 4 or batch == 0:
         return torch.full((batch,), torch.nan, dtype=trace.dtype, device=trace.device)
     centred = trace - trace.mean(dim=2, keepdim=True)
     spectrum = torch.fft.rfft(centred, n=2 * sweeps, dim=2)
@@ -70,8 +72,9 @@ def effective_sample_size(trace: Float[Tensor, "batch chains sweeps"]) -> Float[
     pairs = correlation[:, :even].reshape(batch, -1, 2).sum(dim=2)
     positive = (pairs > 0).cumprod(dim=1).bool()
     pairs = torch.where(positive, pairs, 0.0).cummin(dim=1).values
-    time = (2 * pairs.sum(dim=1) - 1).clamp(min=1 / torch.tensor(chains * sweeps).log10().item())
     total = chains * sweeps
+    # Antithetic chains may beat independent draws, but no estimate of that is believed too far.
+    time = (2 * pairs.sum(dim=1) - 1).clamp(min=1 / math.log10(total))
     return torch.where(variance > 0, total / time, float(total))
 
 

@@ -1,4 +1,4 @@
-"""A maximum flow as a proof of minimality, checked in NumPy integers apart from the solver."""
+"""A flow as a proof of a lower bound, checked in NumPy integers apart from the solver."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FlowCertificate:
-    """The flow of a minimum cut, on the integers that the solver worked with.
+    r"""Flows on the couplings that prove a cut minimal, on the integers that the solver used.
 
-    A feasible flow whose value equals a cut proves both optimal (max-flow min-cut theorem). The
-    check starts from the model's own potentials: it rounds them again, so nothing of the solver is
-    trusted but the flow itself.
+    For flows within the capacities, ``|f_ij| <= c_ij``, every mask y in {0, 1} has ``sum u_i y_i +
+    sum c_ij |y_i - y_j| >= sum u_i y_i + sum f_ij (y_i - y_j) >= sum_i min(0, u_i + out_i)``, where
+    ``out_i`` is the net flow out of pixel i: what one pixel loses another gains, and the terminals
+    take the rest. The cut is minimal if its own cost equals this value of the flow (max-flow
+    min-cut). The check starts from the model's potentials and rounds them again, so nothing of the
+    solver is trusted but the flow itself.
 
     Attributes:
         exponent: (batch,) potentials were multiplied by ``2 ** exponent`` and rounded.
@@ -24,6 +27,9 @@ class FlowCertificate:
         down: net flow to the pixel below, shaped like the model's `down`.
         flipped: whether every second pixel was turned round first (repulsive models).
         mask: (batch, height, width), the cut: source side on, before turning back.
+
+    Reference:
+        Ford and Fulkerson, "Maximal flow through a network", 1956.
     """
 
     exponent: Int[Tensor, " batch"]
@@ -57,21 +63,18 @@ class FlowCertificate:
         # A clamp is a terminal stronger than all couplings of its pixel together.
         around = _node_sums(cap_right, cap_down)
         cost_on = np.where(clamped, -np.sign(unary).astype(np.int64) * (around + 1), cost_on)
-        excess = _divergence(flow_right, flow_down, unary.shape)
-        supply = np.maximum(-cost_on, 0)
-        demand = np.maximum(cost_on, 0)
-        if (excess > supply).any() or (excess < -demand).any():
-            return False
+        reduced = cost_on + _divergence(flow_right, flow_down, unary.shape)
+        minimum = np.minimum(reduced, 0).sum()
 
         on = self.mask[b].cpu().numpy()
-        cut = supply[~on].sum() + demand[on].sum()
-        cut += (cap_right * (on[:, : cap_right.shape[1]] != _next(on, 1, cap_right))).sum()
-        cut += (cap_down * (on[: cap_down.shape[0]] != _next(on, 0, cap_down))).sum()
-        if np.maximum(excess, 0).sum() != cut:
+        cut = cost_on[on].sum()
+        cut += cap_right[on[:, : cap_right.shape[1]] != _next(on, 1, cap_right)].sum()
+        cut += cap_down[on[: cap_down.shape[0]] != _next(on, 0, cap_down)].sum()
+        if minimum != cut or (clamped & (on != (unary > 0))).any():
             return False
 
-        # Integer minimum of sum cost_on y + sum cap |y - y'|, clamped unaries counting 0.
-        minimum = cut - supply.sum() - np.where(clamped, np.minimum(cost_on, 0), 0).sum()
+        # Clamped unaries count 0 in the energy, not what their terminals made of them.
+        minimum -= np.where(clamped, np.minimum(cost_on, 0), 0).sum()
         exact = -2 * np.where(clamped, 0.0, unary) * scale
         rounding = np.abs(np.where(clamped, 0, cost_on) - exact).sum()
         rounding += np.abs(cap_right - 2 * right * scale).sum()
@@ -79,7 +82,9 @@ class FlowCertificate:
         base = float(model.constant[0]) + np.where(clamped, 0.0, unary).sum()
         base -= right.sum() + down.sum()
         proven = base + (float(minimum) - rounding) / scale
-        size = np.abs(np.where(clamped, 0.0, unary)).sum() + np.abs(right).sum() + np.abs(down).sum()
+        size = (
+            np.abs(np.where(clamped, 0.0, unary)).sum() + np.abs(right).sum() + np.abs(down).sum()
+        )
         return lower_bound <= proven + 1e-12 * (1.0 + size + abs(base))
 
     def _flip_signs(self, model: Any) -> np.ndarray:

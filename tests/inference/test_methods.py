@@ -13,9 +13,7 @@ import mrfmask as mm
 from mrfmask.inference.method import FUNCTIONS
 
 SMALL = {"annealing": {"sweeps": 30}, "gibbs": {"sweeps": 8, "burn_in": 2}}
-BY_ANSWER = [
-    (name, answer) for name, method in mm.METHODS.items() for answer in method.answers
-]
+BY_ANSWER = [(name, answer) for name, method in mm.METHODS.items() for answer in method.answers]
 MAP_METHODS = [name for name, answer in BY_ANSWER if answer == "map"]
 
 
@@ -193,7 +191,11 @@ def test_auto_takes_ilp_within_a_time_limit():
             TypeError,
             "method must be named when options are given; got method='auto' with ['tie']",
         ),
-        (lambda m: mm.GraphCut(tie="any"), ValueError, "tie must be one of 'min', 'max'; got 'any'"),
+        (
+            lambda m: mm.GraphCut(tie="any"),
+            ValueError,
+            "tie must be one of 'min', 'max'; got 'any'",
+        ),
         (lambda m: mm.GraphCut()(m.unary), TypeError, "model must be an IsingGrid; got Tensor"),
         (lambda m: mm.MeanField(beta=0), ValueError, "beta must be positive and finite; got 0"),
         (lambda m: mm.MeanField(beta="1"), TypeError, "beta must be a number; got str"),

@@ -1,0 +1,233 @@
+"""``mrfmask infer``: masks, marginals or samples for pictures and files of potentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrfmask.cli.inputs import Input, find_inputs
+from mrfmask.cli.journal import Journal, sha256_of
+from mrfmask.cli.report import Report, print_error
+from mrfmask.cli.run import key, output_names, run
+from mrfmask.cli.settings import Settings, check_settings
+
+EXAMPLES = """**Examples**
+
+Cut the bright foreground out of a photo, exactly:
+
+    mrfmask infer photo.jpg --out masks
+
+Where to measure in all pictures of a folder, at 48x64 pixels, with a lower bar:
+
+    mrfmask infer photos --out picks --potentials edge --size 48x64 \\
+        --weight threshold=1
+
+Probabilities, as pictures and as arrays:
+
+    mrfmask infer photo.jpg --out marginals --task marginals --npz
+
+A random mask from potentials of your own, saved in Python with
+`np.savez("my.npz", unary=..., right=..., down=...)`:
+
+    mrfmask infer my.npz --out samples --task sample --seed 1
+"""
+
+# The failures of one image that must not stop the others. Anything else is a bug.
+FAILURES = (MemoryError, OSError, RuntimeError, TypeError, ValueError)
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def infer(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            help="Pictures (.png, .jpg, .jpeg), files of potentials (.npz, .safetensors), or "
+            "folders of them, searched all the way down.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="map|marginals|sample",
+            help="The best mask, the probability of each pixel, or a mask drawn at random.",
+        ),
+    ] = "map",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Inference method; `mrfmask methods` lists them. Default: auto for "
+            "map, mean_field for marginals, gibbs for sample.",
+            show_default=False,
+        ),
+    ] = None,
+    potentials: Annotated[
+        str | None,
+        typer.Option(
+            metavar="contrast|edge|spread",
+            help="What a picture asks for: contrast cuts out the bright foreground, edge picks "
+            "where it changes, spread picks single pixels apart from each other, more where there "
+            "is detail. Default: contrast.",
+            show_default=False,
+            rich_help_panel="Pictures",
+        ),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A weight of the potentials; repeat it for more. All have unary (strength of the "
+            "picture) and pairwise (strength of the couplings); edge has threshold, spread detail.",
+            show_default=False,
+            rich_help_panel="Pictures",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Resize pictures to this height and width first, e.g. 480x640.",
+            show_default=False,
+            rich_help_panel="Pictures",
+        ),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            help="Inverse temperature: higher is more certain. Default: 1.",
+            show_default=False,
+            rich_help_panel="Methods",
+        ),
+    ] = None,
+    sweeps: Annotated[
+        int | None,
+        typer.Option(
+            help="Sweeps over the pixels; for mean_field the most it may take. Default: the "
+            "method's.",
+            show_default=False,
+            rich_help_panel="Methods",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of methods that draw. Each input draws a stream of its own, made from this "
+            "and its name, so that other inputs and their order do not matter. Default: 0.",
+            show_default=False,
+            rich_help_panel="Methods",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Time for each image, for methods that search (ilp): the best mask so far and "
+            "its gap.",
+            show_default=False,
+            rich_help_panel="Methods",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(metavar="cpu|cuda", help="Where the method runs.", rich_help_panel="Methods"),
+    ] = "cpu",
+    npz: Annotated[
+        bool,
+        typer.Option(
+            "--npz", help="Write potentials, and marginals where asked for, as .npz arrays too."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Do everything again, also what is done already."),
+    ] = False,
+) -> None:
+    """Compute masks, marginals or samples for pictures and files of potentials.
+
+    For each input DIR gets NAME.mask.png (white is on), NAME.overlay.png (the mask in blue over
+    the picture), for marginals NAME.marginals.png (16 bit), and one line in results.jsonl with
+    energy, lower bound, gap, settings and versions. Images of a batch are numbered, NAME_0000.
+
+    Stop it at any time: the same command goes on where it was. An image is skipped if the SHA-256
+    of its file, the settings and the files written for it are the same as before.
+    """
+    try:
+        settings = check_settings(
+            task=task,
+            method=method,
+            potentials=potentials,
+            weight=weight or [],
+            beta=beta,
+            sweeps=sweeps,
+            seed=seed,
+            time_limit_s=time_limit,
+            size=size,
+            device=device,
+            npz=npz,
+        )
+        images = find_inputs(inputs, out)
+        given = {"--potentials": potentials, "--weight": weight or None, "--size": size}
+        _check_pictures(images, [flag for flag, value in given.items() if value is not None])
+        journal = Journal(out)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        print_error(str(error))
+        raise typer.Exit(USAGE) from None
+    with journal, Report(len(images)) as report:
+        try:
+            _work(images, settings, out, journal, report, overwrite)
+        except KeyboardInterrupt:
+            report.stopped()
+            raise typer.Exit(INTERRUPTED) from None
+    report.summary(out)
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+def _check_pictures(images: list[Input], flags: list[str]) -> None:
+    if flags and not any(image.is_picture for image in images):
+        raise ValueError(
+            f"{flags[0]} must come with a picture; got files of potentials alone. Leave it out."
+        )
+
+
+def _work(
+    images: list[Input],
+    settings: Settings,
+    out: Path,
+    journal: Journal,
+    report: Report,
+    overwrite: bool,
+) -> None:
+    todo = []
+    for image in images:
+        record = None if overwrite else _finished(image, settings, journal)
+        if record is None:
+            todo.append(image)
+        else:
+            report.finish(image, record, skipped=True)
+    journal.drop({key(image, settings) for image in todo})
+    for image in todo:
+        report.begin(image)
+        try:
+            record = run(image, settings, out)
+            journal.append(record)
+        except FAILURES as error:
+            report.fail(image, error)
+        else:
+            report.finish(image, record)
+
+
+def _finished(image: Input, settings: Settings, journal: Journal) -> dict | None:
+    try:
+        source = sha256_of(image.path)
+    except OSError:
+        return None  # reported when its turn comes
+    return journal.finished(key(image, settings), source, output_names(image, settings))

@@ -1,0 +1,156 @@
+"""The work on one image: read, make a model, ask the method, write the results."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrfmask.cli.inputs import Input
+from mrfmask.cli.journal import Record, key_of, sha256_of
+from mrfmask.cli.settings import Settings
+from mrfmask.cli.versions import versions
+from mrfmask.files import (
+    load_model,
+    read_picture,
+    save_model,
+    write_marginals,
+    write_mask,
+    write_overlay,
+    write_whole,
+)
+from mrfmask.model import IsingGrid
+from mrfmask.potentials import POTENTIALS
+from mrfmask.result import MapResult, Marginals, Samples
+
+# A file of potentials is read once for all its images, which come one after another.
+_load_last = functools.lru_cache(maxsize=1)(load_model)
+
+
+def output_names(image: Input, settings: Settings) -> list[str]:
+    """The files of an image, relative to the output folder."""
+    endings = ["mask.png", "overlay.png"]
+    endings += ["marginals.png"] * (settings.task == "marginals")
+    endings += ["potentials.npz"] * settings.npz
+    endings += ["marginals.npz"] * (settings.npz and settings.task == "marginals")
+    return [f"{image.stem}.{ending}" for ending in endings]
+
+
+def key(image: Input, settings: Settings) -> tuple[str, int | None, str]:
+    """What the journal knows the image and these settings by."""
+    return key_of(_heading(image, settings))
+
+
+def run(image: Input, settings: Settings, folder: Path) -> Record:
+    """Does one image, writes its files and returns its line of results.jsonl.
+
+    Raises:
+        OSError, RuntimeError, TypeError, ValueError: the input is broken, the method cannot take
+            it, or the results cannot be written.
+    """
+    start = time.perf_counter()
+    source = sha256_of(image.path)
+    picture, model = _read(image, settings)
+    seed = None if settings.seed is None else image.seed(settings.seed)
+    result = settings.solver(seed)(model.to(settings.device))
+    mask, numbers = _describe(result, model)
+    (folder / image.stem).parent.mkdir(parents=True, exist_ok=True)
+    outputs = {}
+    for name in output_names(image, settings):
+        _WRITERS[name.removeprefix(image.stem)](folder / name, picture, model, mask, result)
+        outputs[name] = sha256_of(folder / name)
+    return {
+        **_heading(image, settings),
+        "input_sha256": source,
+        "seed": seed,
+        "method": result.method,
+        **({"reason": result.reason} if getattr(result, "reason", "") else {}),
+        "status": result.status[0].name.lower(),
+        **numbers,
+        "pixels_on": int(mask.sum()),
+        "pixels": mask.numel(),
+        "outputs": outputs,
+        "seconds": round(time.perf_counter() - start, 4),
+        **versions(),
+    }
+
+
+def _heading(image: Input, settings: Settings) -> Record:
+    return {
+        "input": image.name,
+        "image": image.image,
+        "settings": settings.record(image.is_picture),
+    }
+
+
+def _read(image: Input, settings: Settings) -> tuple[Tensor, IsingGrid]:
+    """The picture (3, height, width) and the model of one image."""
+    if image.is_picture:
+        picture = read_picture(image.path)
+        if settings.size is not None:
+            picture = torch.nn.functional.interpolate(
+                picture[None], settings.size, mode="bilinear", antialias=True
+            )[0].clamp(0, 1)
+        return picture, POTENTIALS[settings.potentials](picture, **settings.weights)
+    model = _load_last(image.path)
+    model = model[image.image or 0]
+    return _picture_of(model.unary[0]), model
+
+
+def _picture_of(unary: Tensor) -> Tensor:
+    """The unary as a grey picture: 0 is mid-grey, the strongest and the clamps black and white."""
+    strongest = unary[~unary.isinf()].abs().max() if (~unary.isinf()).any() else unary.new_ones(())
+    grey = 0.5 + 0.5 * (unary / strongest.clamp(min=1e-30)).clamp(-1, 1)
+    return grey.float().expand(3, -1, -1)
+
+
+def _describe(
+    result: MapResult | Marginals | Samples, model: IsingGrid
+) -> tuple[Tensor, dict[str, Any]]:
+    """The mask (height, width) to show for a result, and its numbers."""
+    if isinstance(result, MapResult):
+        numbers = {"energy": result.energy, "lower_bound": result.lower_bound, "gap": result.gap}
+        return result.mask[0].cpu(), {n: _number(v) for n, v in numbers.items()}
+    if isinstance(result, Marginals):
+        mask = (result.probability[0] > 0.5).cpu()
+        numbers = {"log_partition": _number(result.log_partition), "kind": result.kind}
+    else:
+        mask = result.masks[0, 0].cpu()
+        numbers = {
+            "r_hat": _number(result.r_hat),
+            "effective_sample_size": _number(result.effective_sample_size),
+        }
+    energy = _number(model.energy(mask[None]))
+    return mask, {"energy": energy, "lower_bound": None, "gap": None} | numbers
+
+
+def _number(values: Tensor | None) -> float | None:
+    """The value of the only image; None stands for infinity and NaN, which JSON does not have."""
+    value = math.nan if values is None else float(values[0])
+    return value if math.isfinite(value) else None
+
+
+def _write_marginal_arrays(path: Path, result: Marginals) -> None:
+    arrays = {n: getattr(result, n) for n in ("probability", "right", "down", "log_partition")}
+    arrays = {n: t.detach().cpu().numpy() for n, t in arrays.items() if t is not None}
+    write_whole(path, lambda file: np.savez(file, **arrays))
+
+
+_WRITERS: dict[str, Callable[[Path, Tensor, IsingGrid, Tensor, Any], None]] = {
+    ".mask.png": lambda path, picture, model, mask, result: write_mask(path, mask),
+    ".overlay.png": lambda path, picture, model, mask, result: write_overlay(path, picture, mask),
+    ".marginals.png": lambda path, picture, model, mask, result: write_marginals(
+        path, result.probability[0]
+    ),
+    ".potentials.npz": lambda path, picture, model, mask, result: save_model(model, path),
+    ".marginals.npz": lambda path, picture, model, mask, result: _write_marginal_arrays(
+        path, result
+    ),
+}

@@ -1,0 +1,283 @@
+"""Read and write models and pictures. Files appear whole or not at all; nothing is ever unpickled.
+
+A model file, .safetensors or .npz, holds the tensors ``unary``, ``right`` and ``down``, and may
+hold ``constant`` (zeros if left out), ``periodic`` (false) and ``version`` (1). Files that other
+programs write with those names are welcome.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import safetensors.torch
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from mrfmask.model import IsingGrid
+
+FORMAT_VERSION = 1
+MODEL_SUFFIXES = (".safetensors", ".npz")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+# 3 float32 channels of this many pixels are 1.5 GiB; a small file can claim far more.
+LARGEST_PICTURE = 2**27
+# The name of a file on its way; one that a killed process left behind can be told by it.
+PART_PREFIX, PART_SUFFIX = ".mrfmask-", ".part"
+# A light, saturated blue stands off from skin, leaves, wood and stone.
+TINT = (0.10, 0.55, 1.00)
+
+_REQUIRED = ("unary", "right", "down")
+_OPTIONAL = ("constant", "periodic", "version")
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> None:
+    """Writes a file so that readers see the old content or the new, never a part.
+
+    Args:
+        path: the file; replaced if it exists. A symbolic link stays, its target is replaced.
+        write: called with a new binary file to write the content to.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        OSError: the disk is full, or the folder cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"path must lie in a folder that exists; got {str(path)!r}. Create the folder first."
+        )
+    # In the same folder, so that the rename stays within one file system and is atomic.
+    part = target.with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{PART_SUFFIX}")
+    try:
+        with open(part, "xb") as file:
+            write(file)
+            file.flush()
+            # Without it a power cut can leave the new name with no content.
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def save_model(model: IsingGrid, path: str | os.PathLike) -> None:
+    """Writes a model, with its dtype, to a file that `load_model` reads.
+
+    Args:
+        model: on any device.
+        path: ends in .safetensors or .npz, which decides the format.
+
+    Raises:
+        TypeError: `model` is no IsingGrid.
+        ValueError: the suffix is another one.
+        FileNotFoundError: the folder does not exist.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> model = mm.IsingGrid(torch.ones(1, 2, 2), torch.ones(1, 2, 1), torch.ones(1, 1, 2))
+        >>> mm.save_model(model, "model.safetensors")  # doctest: +SKIP
+    """
+    if not isinstance(model, IsingGrid):
+        raise TypeError(
+            f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials."
+        )
+    suffix = _model_suffix(path)
+    tensors = {name: getattr(model, name) for name in (*_REQUIRED, "constant")}
+    tensors["periodic"] = torch.tensor(model.periodic)
+    tensors["version"] = torch.tensor(FORMAT_VERSION)
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    if suffix == ".npz":
+        arrays = {name: t.numpy() for name, t in tensors.items()}
+        write_whole(path, lambda file: np.savez(file, **arrays))
+    else:
+        content = safetensors.torch.save(tensors)
+        write_whole(path, lambda file: file.write(content))
+
+
+def load_model(path: str | os.PathLike) -> IsingGrid:
+    """Reads a model from a .safetensors or .npz file, on the CPU, with the dtype it was saved in.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another suffix, a file that is broken or of another kind or version, a tensor
+            that is missing or unknown, or potentials that make no model.
+    """
+    suffix = _model_suffix(path)
+    _check_exists(path)
+    read = _read_npz if suffix == ".npz" else _read_safetensors
+    try:
+        tensors = read(Path(path))
+    # Damaged files make the parsers raise almost anything: BadZipFile, EOFError, KeyError,
+    # MemoryError, SafetensorError, zlib.error, ...
+    except Exception as error:
+        raise ValueError(
+            f"path must be a {suffix} file that can be read; got {str(path)!r}: "
+            f"{_reason(error)}. Save the model again with save_model."
+        ) from error
+    _check_names(path, tensors)
+    periodic = tensors.get("periodic", torch.tensor(False))
+    if periodic.dtype != torch.bool or periodic.numel() != 1:
+        raise ValueError(
+            f"periodic in {str(path)!r} must be one bool; got {periodic.dtype} of shape "
+            f"{tuple(periodic.shape)}. Leave it out for an open grid."
+        )
+    try:
+        return IsingGrid(
+            *(tensors[name] for name in _REQUIRED), tensors.get("constant"), periodic.item()
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"path must hold potentials that make a model; got {str(path)!r}: {error}"
+        ) from error
+
+
+def read_picture(path: str | os.PathLike) -> Float[Tensor, "3 height width"]:
+    """Reads a PNG or JPEG picture as RGB in [0, 1], turned the way its EXIF data says.
+
+    Grey, palette, 1-bit, 16-bit grey, CMYK and transparent pictures become RGB; transparent parts
+    show white, like paper. 16-bit grey keeps its precision, 16-bit colour is read at 8 bits. Of an
+    animation, the first frame.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty, broken, no PNG or JPEG, or has over 2^27 pixels.
+    """
+    _check_exists(path)
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise ValueError(
+            f"path must hold a picture; got {str(path)!r}, an empty file. Copy it again."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures; the size is checked below, before decoding.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                width, height = image.size
+                if width * height <= LARGEST_PICTURE:
+                    image.load()
+                    return _to_tensor(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        width = height = None
+    # Damaged files make the decoders raise almost anything: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise ValueError(
+            f"path must be a PNG or JPEG picture that can be read; got {str(path)!r}: "
+            f"{_reason(error)}. Copy or convert it again."
+        ) from error
+    size = f" of {width}x{height}" if width else ""
+    raise ValueError(
+        f"path must hold a picture of at most {LARGEST_PICTURE} pixels; got {str(path)!r}{size}. "
+        "Scale it down or cut it up."
+    )
+
+
+def write_mask(path: str | os.PathLike, mask: Bool[Tensor, "height width"]) -> None:
+    """Writes a mask as a 1-bit PNG, white where it is on."""
+    image = Image.fromarray(mask.cpu().numpy())
+    write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+def write_marginals(path: str | os.PathLike, probability: Float[Tensor, "height width"]) -> None:
+    """Writes probabilities as a 16-bit grey PNG, 0 for 0 and 65535 for 1."""
+    grey = (probability.detach().cpu().double() * 65535).round().clamp(0, 65535)
+    image = Image.fromarray(grey.numpy().astype(np.uint16))
+    write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+def write_overlay(
+    path: str | os.PathLike,
+    picture: Float[Tensor, "3 height width"],
+    mask: Bool[Tensor, "height width"],
+) -> None:
+    """Writes the picture as an RGB PNG with the mask tinted and the rest dimmed."""
+    picture, mask = picture.detach().cpu(), mask.cpu()
+    tint = torch.tensor(TINT, dtype=picture.dtype)[:, None, None]
+    shown = torch.where(mask, 0.45 * picture + 0.55 * tint, 0.75 * picture)
+    pixels = (shown * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    image = Image.fromarray(pixels.contiguous().numpy())
+    write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+def _to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
+    if image.mode.startswith("I"):
+        # 16-bit grey, which older Pillow versions widen to 32 bits.
+        grey = np.asarray(image).astype(np.float32) / 65535
+        return torch.from_numpy(grey).clamp(0, 1).expand(3, -1, -1).clone()
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image)
+    pixels = np.asarray(image.convert("RGB")).astype(np.float32) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    # Given a path, NumPy would leave the file open when it cannot read it.
+    with open(path, "rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise ValueError("it holds a single array")
+        native = {n: arrays[n].astype(arrays[n].dtype.newbyteorder("=")) for n in arrays.files}
+    return {name: torch.from_numpy(array) for name, array in native.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    # Read whole rather than mapped: a mapped file that shrinks later would kill the process.
+    return safetensors.torch.load(path.read_bytes())
+
+
+def _check_names(path: str | os.PathLike, tensors: dict[str, Tensor]) -> None:
+    version = tensors.get("version", torch.tensor(FORMAT_VERSION))
+    if version.numel() != 1 or version.item() != FORMAT_VERSION:
+        raise ValueError(
+            f"version in {str(path)!r} must be {FORMAT_VERSION}; got {version.tolist()}. "
+            "Install the mrfmask that wrote the file."
+        )
+    missing = [name for name in _REQUIRED if name not in tensors]
+    if missing:
+        raise ValueError(
+            f"path must hold the tensors unary, right and down; got {str(path)!r} without "
+            f"{' and '.join(missing)}. Save it with save_model, or under these names."
+        )
+    # A misspelled name must not change the model silently.
+    unknown = [name for name in tensors if name not in _REQUIRED + _OPTIONAL]
+    if unknown:
+        raise ValueError(
+            f"path must hold only the tensors {', '.join(_REQUIRED + _OPTIONAL)}; got "
+            f"{str(path)!r} with {', '.join(sorted(unknown))}. Leave other tensors out."
+        )
+
+
+def _check_exists(path: str | os.PathLike) -> None:
+    if not Path(path).exists():
+        raise FileNotFoundError(
+            f"path must name a file that exists; got {str(path)!r}. Check the spelling."
+        )
+    if not Path(path).is_file():
+        raise ValueError(f"path must name a file; got {str(path)!r}, a folder. Name a file in it.")
+
+
+def _model_suffix(path: str | os.PathLike) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in MODEL_SUFFIXES:
+        raise ValueError(
+            f"path must end in {' or '.join(MODEL_SUFFIXES)}; got {str(path)!r}. "
+            "The suffix decides the format."
+        )
+    return suffix
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of a library's message, fit to stand within one of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
