@@ -17,6 +17,10 @@ CXX_FILES := $(wildcard kernels/*.h kernels/*.cpp kernels/*.cu solvers/*.h solve
 
 demo: $(VENV)/built
 	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out --overwrite
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/edge --potentials edge --overwrite
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/spread --potentials spread \
+		--size 75x75 --overwrite
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/marginals --task marginals --overwrite
 
 test: $(VENV)/built
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)

@@ -30,6 +30,7 @@ def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], device: torch.de
 
 
 def check_tensors(unary: Tensor, right: Tensor, down: Tensor) -> None:
+    """Raises unless the potentials are float tensors of one dtype on one device."""
     for name, tensor in (("unary", unary), ("right", right), ("down", down)):
         if not isinstance(tensor, Tensor):
             raise TypeError(
@@ -53,6 +54,7 @@ def check_tensors(unary: Tensor, right: Tensor, down: Tensor) -> None:
 
 
 def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> None:
+    """Raises unless the shapes fit (batch, height, width) and open or wrapped boundaries."""
     if not isinstance(periodic, bool):
         raise TypeError(f"periodic must be a bool; got {type(periodic).__name__}. Use True.")
     if unary.dim() != 3:
@@ -80,6 +82,7 @@ def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> 
 
 
 def check_constant(constant: Tensor, unary: Tensor) -> None:
+    """Raises unless `constant` is a float tensor with one value an image."""
     if not isinstance(constant, Tensor) or not constant.is_floating_point():
         got = constant.dtype if isinstance(constant, Tensor) else type(constant).__name__
         raise TypeError(f"constant must be a floating-point tensor; got {got}. One value an image.")
@@ -96,6 +99,7 @@ def check_constant(constant: Tensor, unary: Tensor) -> None:
 
 
 def check_values(unary: Tensor, right: Tensor, down: Tensor, constant: Tensor) -> None:
+    """Raises on NaN, on infinite couplings, and on values beyond LARGEST_POTENTIAL."""
     for name, tensor in (
         ("unary", unary),
         ("right", right),

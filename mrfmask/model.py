@@ -210,8 +210,8 @@ class IsingGrid:
         return first, second, torch.cat([self.right.flatten(1), self.down.flatten(1)], dim=1)
 
     def energy(
-        self, mask: Bool[Tensor, "batch *chains height width"]
-    ) -> Float[Tensor, batch *chains]:
+        self, mask: Bool[Tensor, "*masks height width"]
+    ) -> Float[Tensor, "*masks"]:
         """Energy of masks in float64; differentiable in the potentials.
 
         Args:
@@ -242,10 +242,10 @@ class IsingGrid:
 
     def log_prob(
         self,
-        mask: Bool[Tensor, "batch *chains height width"],
+        mask: Bool[Tensor, "*masks height width"],
         log_partition: Float[Tensor, " batch"],
         beta: float = 1.0,
-    ) -> Float[Tensor, batch *chains]:
+    ) -> Float[Tensor, "*masks"]:
         """``-beta E(mask) - log Z``, in nats, for a log partition function (batch,) at `beta`."""
         energy = self.energy(mask)
         if log_partition.shape != self.unary.shape[:1]:

@@ -103,6 +103,13 @@ class Report:
             "Run the same command again to do the rest."
         )
 
+    def _name_outputs(self, folder: Path) -> None:
+        """Names what was written, where that is a short list."""
+        names = [name for _, record, _ in self._rows for name in record["outputs"]]
+        if 0 < len(names) <= MOST_ROWS:
+            for name in [*names, "results.jsonl"]:
+                self._console.print(Text(f"  {folder / name}"), soft_wrap=True)
+
     def summary(self, folder: Path) -> None:
         """The table, what failed, and where the results are."""
         if self._rows:
@@ -116,6 +123,7 @@ class Report:
         parts += [f"{skipped} skipped (done before)"] * bool(skipped)
         parts += [f"{len(self._failures)} failed"] * bool(self._failures)
         self._console.print(Text(f"{', '.join(parts)}. Results are in {folder}"))
+        self._name_outputs(folder)
         if self._failures:
             names = [image.title for image, _ in self._failures[:MOST_ROWS]]
             more = len(self._failures) - len(names)

@@ -57,8 +57,8 @@ def find_map(
         return make_method(method, "map", options).find_map(model)
     if options:
         raise TypeError(
-            f"method must be named when options are given; got method='auto' with {sorted(options)}."
-            " Choose a method, e.g. method='graph_cut'."
+            "method must be named when options are given; got method='auto' with "
+            f"{sorted(options)}. Choose a method, e.g. method='graph_cut'."
         )
     chosen, reason = _choose(model, time_limit_s)
     return replace(chosen.find_map(model), reason=reason)

@@ -32,6 +32,7 @@ class Method:
     needs: ClassVar[str]
 
     def __call__(self, model: IsingGrid) -> Any:
+        """The method's main answer for a model."""
         return getattr(self, FUNCTIONS[self.answers[0]])(model)
 
     def check_model(self, model: IsingGrid) -> None:
