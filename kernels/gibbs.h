@@ -40,13 +40,13 @@ MRFMASK_HD bool heat_bath_on(float log2_odds, Stream s, DrawAddress at) {
 MRFMASK_HD bool gibbs_update(const Grid& g, const uint8_t* mask, int32_t y, int32_t x,
                              float log2_rate, uint32_t sweep, Stream s) {
   const float field = local_field(g, y, x, [mask](int64_t i) { return mask[i] ? 1.0f : -1.0f; });
-  return heat_bath_on(log2_rate * field, s, draw_address(y, x, g.width, sweep));
+  return heat_bath_on(log2_odds(g, y, x, log2_rate, field), s, draw_address(y, x, g.width, sweep));
 }
 
 // State before the first sweep: a clamped pixel as it is clamped, any other a fair coin.
 MRFMASK_HD bool gibbs_start(const Grid& g, int32_t y, int32_t x, Stream s) {
   const float unary = g.unary[static_cast<int64_t>(y) * g.width + x];
-  if (magnitude(unary) > 0x1p126f) return unary > 0.0f;
+  if (is_clamp(unary)) return unary > 0.0f;
   const DrawAddress at = draw_address(y, x, g.width, 0);
   return draw16(s, at, kStart) >> 15;
 }

@@ -39,14 +39,19 @@ MRFMASK_HD int32_t colour(const Grid& g, int32_t y, int32_t x) {
   return (ring_x + ring_y) % 3;
 }
 
+// Whether a unary is +-inf, a pixel that is given.
+MRFMASK_HD bool is_clamp(float unary) { return magnitude(unary) > 0x1p126f; }
+
 // unary + right + left + down + up, in this order everywhere; state(index) gives the neighbour's
-// value (a spin of -1 or +1, or a mean in [-1, 1]). A missing neighbour is left out.
+// value (a spin of -1 or +1, or a mean in [-1, 1]). A missing neighbour is left out, and so is the
+// unary of a clamped pixel.
 template <typename State>
 MRFMASK_HD float local_field(const Grid& g, int32_t y, int32_t x, State state) {
   const int64_t columns = right_columns(g);
   const int64_t row = static_cast<int64_t>(y) * g.width;
   const int64_t right_row = static_cast<int64_t>(y) * columns;
-  float field = flush(g.unary[row + x]);
+  const float unary = g.unary[row + x];
+  float field = is_clamp(unary) ? 0.0f : flush(unary);
   if (x < columns) {
     const int32_t neighbour = x + 1 < g.width ? x + 1 : 0;
     field = fused(flush(g.right[right_row + x]), state(row + neighbour), field);
@@ -67,6 +72,12 @@ MRFMASK_HD float local_field(const Grid& g, int32_t y, int32_t x, State state) {
     field = fused(flush(g.down[last + x]), state(last + x), field);
   }
   return field;
+}
+
+// Base-2 log odds of "on" from a local field: what decides a clamped pixel is its clamp.
+MRFMASK_HD float log2_odds(const Grid& g, int32_t y, int32_t x, float log2_rate, float field) {
+  const float unary = g.unary[static_cast<int64_t>(y) * g.width + x];
+  return is_clamp(unary) ? unary : log2_rate * field;
 }
 
 // 2 * beta / ln 2: turns a local field into the base-2 log odds of "on".

@@ -3,6 +3,9 @@
 
 #include "gibbs.h"
 #include "mean_field.h"
+#ifdef __AVX2__
+#include "packed_gibbs.h"
+#endif
 
 #define MRFMASK_STRING_OF(name) #name
 #define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
@@ -26,47 +29,49 @@ void for_each_pixel(const Grid& g, int32_t wanted, Visit visit) {
   }
 }
 
-// Energy without the constant, in float64, summed row by row; clamped unaries count 0.
+// Energy without the constant: minus the sum of field * state over all colours but the first, and
+// of unary * state over the first, where no coupling is seen twice. Three colours (odd tori) see
+// some twice, so there each coupling is added by itself. Clamped unaries count 0.
 double energy(const Grid& g, const uint8_t* mask) {
-  const int64_t columns = right_columns(g);
-  const int64_t rows = down_rows(g);
+  const bool checkerboard = num_colours(g) == 2;
+  const int64_t columns = right_columns(g), rows = down_rows(g);
+  const auto spin = [mask](int64_t i) { return mask[i] ? 1.0f : -1.0f; };
   double total = 0.0;
-  for (int64_t y = 0; y < g.height; ++y) {
-    const uint8_t* here = mask + y * g.width;
-    const uint8_t* below = mask + (y + 1 < g.height ? y + 1 : 0) * g.width;
-    double row = 0.0;
-    for (int64_t x = 0; x < g.width; ++x) {
-      const double unary = g.unary[y * g.width + x];
-      if (unary < 0x1p126 && unary > -0x1p126) row += here[x] ? unary : -unary;
-    }
-    for (int64_t x = 0; x < columns; ++x) {
-      const double pairwise = g.right[y * columns + x];
-      row += here[x] == here[x + 1 < g.width ? x + 1 : 0] ? pairwise : -pairwise;
-    }
-    if (y < rows) {
-      for (int64_t x = 0; x < g.width; ++x) {
-        const double pairwise = g.down[y * g.width + x];
-        row += here[x] == below[x] ? pairwise : -pairwise;
+  for (int32_t y = 0; y < g.height; ++y) {
+    for (int32_t x = 0; x < g.width; ++x) {
+      const int64_t i = static_cast<int64_t>(y) * g.width + x;
+      const float unary = is_clamp(g.unary[i]) ? 0.0f : flush(g.unary[i]);
+      double term = unary;
+      if (checkerboard && (y + x) % 2 == 1) {
+        term = local_field(g, y, x, spin);
+      } else if (!checkerboard) {
+        const int64_t row = i - x;
+        const int64_t below = y + 1 < g.height ? i + g.width : x;
+        if (x < columns) {
+          term += flush(g.right[y * columns + x]) * spin(row + (x + 1 < g.width ? x + 1 : 0));
+        }
+        if (y < rows) term += flush(g.down[i]) * spin(below);
       }
+      total += term * spin(i);
     }
-    total += row;
   }
   return -total;
 }
 
 // Adds 1 where the two pixels of a coupling are equal.
-void count_equal(const Grid& g, const uint8_t* mask, int32_t* right_equal, int32_t* down_equal) {
+void count_equal(const Grid& g, const GibbsOutput& out) {
+  const uint8_t* mask = out.mask;
   const int64_t columns = right_columns(g);
   for (int64_t y = 0; y < g.height; ++y) {
     const uint8_t* here = mask + y * g.width;
     for (int64_t x = 0; x < columns; ++x) {
-      right_equal[y * columns + x] += here[x] == here[x + 1 < g.width ? x + 1 : 0];
+      out.right_equal[y * columns + x] += here[x] == here[x + 1 < g.width ? x + 1 : 0];
     }
   }
   for (int64_t y = 0; y < down_rows(g); ++y) {
     const uint8_t* here = mask + y * g.width;
     const uint8_t* below = mask + (y + 1 < g.height ? y + 1 : 0) * g.width;
-    for (int64_t x = 0; x < g.width; ++x) down_equal[y * g.width + x] += here[x] == below[x];
+    for (int64_t x = 0; x < g.width; ++x) out.down_equal[y * g.width + x] += here[x] == below[x];
   }
 }
 
@@ -88,6 +93,9 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
       out.down_equal[i] = 0;
     }
   }
+#ifdef __AVX2__
+  if (can_pack(g)) return packed_gibbs(g, run, out, poll, count_equal);
+#endif
   double best = 0.0;
   for (int64_t sweep = 0; sweep < run.burn_in + run.sweeps; ++sweep) {
     const float rate = log2_odds_rate(run.beta[sweep]);
@@ -102,7 +110,7 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
     if (sweep < run.burn_in) continue;
     const int64_t kept = sweep - run.burn_in;
     for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
-    if (out.right_equal) count_equal(g, out.mask, out.right_equal, out.down_equal);
+    if (out.right_equal) count_equal(g, out);
     out.energies[kept] = energy(g, out.mask);
     if (out.best_mask && (kept == 0 || out.energies[kept] < best)) {
       best = out.energies[kept];
@@ -116,9 +124,10 @@ void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& o
   const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
   for (int64_t i = 0; i < pixels; ++i) {
     // Without a start: the means of the model without couplings. Clamped pixels are exact at once.
-    const bool clamped = magnitude(g.unary[i]) > 0x1p126f;
-    out.mean[i] = run.start_given && !clamped ? mean_field_start(out.mean[i])
-                                              : mean_from_log2_odds(rate * flush(g.unary[i]));
+    const bool clamped = is_clamp(g.unary[i]);
+    out.mean[i] = run.start_given && !clamped
+                      ? mean_field_start(out.mean[i])
+                      : mean_from_log2_odds(clamped ? g.unary[i] : rate * flush(g.unary[i]));
   }
   out.sweeps = 0;
   out.change = pixels > 0 ? INFINITY : 0.0f;
@@ -141,10 +150,18 @@ void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& o
 
 bool on(float log2_odds, uint32_t r) { return heat_bath_on(log2_odds, r); }
 
+int64_t workspace_bytes(const Grid& g) {
+#ifdef __AVX2__
+  if (can_pack(g)) return packed_gibbs_bytes(g);
+#endif
+  static_cast<void>(g);
+  return 0;
+}
+
 }  // namespace
 
 extern const Loops loops;
-const Loops loops{MRFMASK_STRING(MRFMASK_ISA), gibbs_image, mean_field_image, on};
+const Loops loops{MRFMASK_STRING(MRFMASK_ISA), workspace_bytes, gibbs_image, mean_field_image, on};
 
 }  // namespace MRFMASK_ISA
 }  // namespace mrfmask

@@ -28,10 +28,12 @@ struct GibbsRun {
 struct GibbsOutput {
   uint8_t* mask;         // height x width
   int32_t* counts;       // height x width: kept sweeps in which the pixel was on
-  double* energies;      // sweeps: energy after each kept sweep, without the model's constant
+  double* energies;      // sweeps: energy after each kept sweep without the model's constant, from
+                         // float32 fields added up in float64
   uint8_t* best_mask;    // height x width, or null: the kept state of lowest energy
   int32_t* right_equal;  // like right, or null: kept sweeps in which the two pixels were equal
   int32_t* down_equal;   // like down, or null
+  void* workspace;       // workspace_bytes(grid) bytes, aligned to 64
 };
 
 struct MeanFieldRun {
@@ -50,6 +52,7 @@ struct MeanFieldOutput {
 // The loops as one instruction set compiles them.
 struct Loops {
   const char* name;
+  int64_t (*workspace_bytes)(const Grid& grid);
   void (*gibbs)(const Grid& grid, const GibbsRun& run, const GibbsOutput& out, Poll poll);
   void (*mean_field)(const Grid& grid, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll);
   bool (*heat_bath_on)(float log2_odds, uint32_t r);

@@ -21,7 +21,7 @@ MRFMASK_HD float mean_from_log2_odds(float log2_odds) {
 MRFMASK_HD float mean_field_update(const Grid& g, const float* mean, int32_t y, int32_t x,
                                    float log2_rate) {
   const float field = local_field(g, y, x, [mean](int64_t i) { return mean[i]; });
-  return mean_from_log2_odds(log2_rate * field);
+  return mean_from_log2_odds(log2_odds(g, y, x, log2_rate, field));
 }
 
 // A start given by the user, brought to the form that updates give: 0 or at least 2^-25.

@@ -29,6 +29,24 @@ MRFMASK_HD Philox4 philox(Philox4 counter, uint64_t key) {
   return Philox4{{c0, c1, c2, c3}};
 }
 
+// The keys of the ten rounds, widened for vector code; the same for all draws of an image.
+struct RoundKeys {
+  uint64_t first[10];
+  uint64_t second[10];
+};
+
+MRFMASK_HD RoundKeys round_keys(uint64_t key) {
+  RoundKeys keys;
+  uint32_t first = static_cast<uint32_t>(key), second = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    keys.first[round] = first;
+    keys.second[round] = second;
+    first += 0x9E3779B9u;
+    second += 0xBB67AE85u;
+  }
+  return keys;
+}
+
 // What a draw is for: draws of different purposes never share a counter.
 enum Purpose : uint32_t {
   kHeatBathHigh = 0,  // upper 16 bits of a heat-bath draw

@@ -209,9 +209,7 @@ class IsingGrid:
         second = torch.cat([to_right[:, :columns].flatten(), below[:rows].flatten()])
         return first, second, torch.cat([self.right.flatten(1), self.down.flatten(1)], dim=1)
 
-    def energy(
-        self, mask: Bool[Tensor, "*masks height width"]
-    ) -> Float[Tensor, "*masks"]:
+    def energy(self, mask: Bool[Tensor, "*masks height width"]) -> Float[Tensor, "*masks"]:
         """Energy of masks in float64; differentiable in the potentials.
 
         Args:

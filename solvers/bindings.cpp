@@ -6,6 +6,9 @@
 #include <nanobind/stl/vector.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -64,6 +67,14 @@ struct Batch {
   }
 };
 
+std::unique_ptr<void, decltype(&std::free)> make_workspace(int64_t bytes) {
+  const size_t whole_lines = static_cast<size_t>(bytes + 63) / 64 * 64;
+  std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(64, whole_lines),
+                                                     &std::free);
+  if (!memory && whole_lines > 0) throw std::bad_alloc();
+  return memory;
+}
+
 template <typename PollFunction>
 mrfmask::Poll as_poll(PollFunction& poll) {
   return mrfmask::Poll{[](void* state) { (*static_cast<PollFunction*>(state))(); }, &poll};
@@ -95,13 +106,16 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
                                 static_cast<uint32_t>(seed.data()[2 * image + 1]),
                                 static_cast<uint32_t>(chain),
                                 start_given};
+    const std::unique_ptr<void, decltype(&std::free)> workspace =
+        make_workspace(loops.workspace_bytes(batch.image(image)));
     const int64_t offset = item * batch.pixels();
     const mrfmask::GibbsOutput out{mask.data() + offset,
                                    counts.data() + offset,
                                    energies.data() + item * sweeps,
                                    keep_best ? best_mask.data() + offset : nullptr,
                                    keep_pairs ? right_equal.data() + item * right_size : nullptr,
-                                   keep_pairs ? down_equal.data() + item * down_size : nullptr};
+                                   keep_pairs ? down_equal.data() + item * down_size : nullptr,
+                                   workspace.get()};
     loops.gibbs(batch.image(image), run, out, as_poll(poll));
   };
   mrfmask::for_each_item(batch.size() * chains, threads, run_chain, SignalCheck());

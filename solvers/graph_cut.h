@@ -2,12 +2,16 @@
 //
 // With y = (x + 1) / 2: E = const + sum u_i y_i + sum c_ij |y_i - y_j|, u = -2 unary, c = 2
 // pairwise. All u and c are multiplied by one power of two and rounded; the cut is exact on these
-// integers.
+// integers. The scale follows from the strongest pixel, not from the sum over the image, which
+// would cost a large image most of its digits. Reference: Greig, Porteous and Seheult, "Exact
+// maximum a posteriori estimation for binary images", 1989.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <vector>
 
 #include "max_flow.h"
@@ -35,100 +39,153 @@ struct CutOutput {
   double rounding;       // sum of |rounded - exact| over all u and c, in units of 1 / scale
 };
 
-// Integers of magnitude below these: a pixel's terminal plus twice its couplings must not overflow
-// a residual, and the sum of all must fit int64.
+// The largest k with value * 2^k below 2^bits, a millionth of it left for rounding.
+inline int largest_exponent(double value, int bits) {
+  int power = 0;
+  const double fraction = std::frexp(value, &power);  // in [0.5, 1)
+  return bits - power - (fraction > 1.0 - 1e-6 ? 1 : 0);
+}
+
+// value * 2^exponent to the nearest integer, ties to even, and what that cost.
 template <typename Capacity>
-constexpr double largest_capacity() {
-  return sizeof(Capacity) == 4 ? 0x1p30 : 0x1p60;
+class Rounder {
+ public:
+  // Twice: the cut form doubles unary and pairwise.
+  explicit Rounder(int exponent) : scale_(std::ldexp(1.0, exponent + 1)) {}
+
+  Capacity operator()(double value) {
+    const double scaled = value * scale_;
+    double integer;
+    if (sizeof(Capacity) == 4) {
+      // Adding 1.5 * 2^52 leaves no bits for a fraction; below 2^51 in magnitude.
+      integer = (scaled + 0x1.8p52) - 0x1.8p52;
+    } else {
+      integer = std::nearbyint(scaled);
+    }
+    cost_ += std::abs(integer - scaled);
+    underflow_ |= (scaled == 0.0) & (value != 0.0);
+    return static_cast<Capacity>(integer);
+  }
+
+  // Zero only if nothing was rounded at all.
+  double cost() const {
+    return underflow_ ? cost_ + std::numeric_limits<double>::denorm_min() : cost_;
+  }
+
+ private:
+  double scale_;
+  double cost_ = 0.0;
+  bool underflow_ = false;
+};
+
+// Sums over the couplings of each pixel of one row. Real: of the image, or of integers.
+template <typename Real>
+class RowSums {
+ public:
+  RowSums(const Real* right, const Real* down, int64_t height, int64_t width, bool periodic)
+      : right_(right),
+        down_(down),
+        height_(height),
+        width_(width),
+        columns_(periodic && width > 1 ? width : width - 1),
+        rows_(periodic && height > 1 ? height : height - 1) {}
+
+  template <typename Sum>
+  void add_up(int64_t y, Sum factor, std::vector<Sum>& sums) const {
+    const int64_t w = width_;
+    std::fill(sums.begin(), sums.end(), Sum(0));
+    const Real* right = right_ + y * columns_;
+    for (int64_t x = 0; x < columns_; ++x) sums[x] += factor * right[x];
+    for (int64_t x = 1; x < w; ++x) sums[x] += factor * right[x - 1];
+    if (columns_ == w) sums[0] += factor * right[w - 1];
+    for (const int64_t row : {y, y > 0 ? y - 1 : height_ - 1}) {
+      if (row >= rows_) continue;
+      for (int64_t x = 0; x < w; ++x) sums[x] += factor * down_[row * w + x];
+    }
+  }
+
+  int64_t right_size() const { return height_ * columns_; }
+  int64_t down_size() const { return rows_ * width_; }
+
+ private:
+  const Real* right_;
+  const Real* down_;
+  int64_t height_, width_, columns_, rows_;
+};
+
+// The exponent of the scale: the largest that keeps every pixel and the sum over all within the
+// limits of GridMaxFlow. 0 for an image of zeros.
+template <typename Capacity, typename Real>
+int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings) {
+  // Work far below the range of double, so that no sum overflows; what underflows for this is too
+  // small for any exponent allowed here.
+  constexpr int kShift = 60;
+  const double shrink = std::ldexp(1.0, -kShift);
+  std::vector<double> sums(static_cast<size_t>(image.width));
+  double strongest = 0.0, total = 0.0;
+  for (int64_t y = 0; y < image.height; ++y) {
+    couplings.add_up(y, shrink, sums);
+    const Real* unary = image.unary + y * image.width;
+    for (int64_t x = 0; x < image.width; ++x) {
+      // A clamp will be as strong as all couplings of its pixel together.
+      const double own =
+          std::isinf(unary[x]) ? sums[x] : std::abs(shrink * static_cast<double>(unary[x]));
+      strongest = std::max(strongest, own + 2.0 * sums[x]);
+      total += own + sums[x];
+    }
+  }
+  if (strongest == 0.0) return 0;
+  // kShift + 1: the cut form doubles everything. Up to 1000, powers of two and their products with
+  // the values stay within double.
+  const int by_pixel = largest_exponent(strongest, sizeof(Capacity) == 4 ? 30 : 61);
+  const int by_total = largest_exponent(total, 62);
+  return std::min(std::min(by_pixel, by_total) - kShift - 1, 1000);
 }
 
 template <typename Real, typename Capacity, typename Poll>
 void graph_cut_image(const CutImage<Real>& image, bool tie_max, CutOutput<Capacity>& out,
                      Poll&& poll) {
-  const int64_t h = image.height, w = image.width, pixels = h * w;
-  const int64_t columns = image.periodic && w > 1 ? w : w - 1;
-  const int64_t rows = image.periodic && h > 1 ? h : h - 1;
+  const int64_t h = image.height, w = image.width;
+  const RowSums<Real> couplings(image.right, image.down, h, w, image.periodic);
+  const int exponent = scale_exponent<Capacity>(image, couplings);
+  Rounder<Capacity> rounded(exponent);
+  std::vector<Capacity> terminal(static_cast<size_t>(h * w));
+  std::vector<Capacity> right(static_cast<size_t>(couplings.right_size()));
+  std::vector<Capacity> down(static_cast<size_t>(couplings.down_size()));
+  std::transform(image.right, image.right + right.size(), right.begin(), std::ref(rounded));
+  std::transform(image.down, image.down + down.size(), down.begin(), std::ref(rounded));
 
-  // Visits the two pixels of every coupling.
-  const auto for_each_pair = [&](auto visit_right, auto visit_down) {
-    for (int64_t y = 0; y < h; ++y) {
-      for (int64_t x = 0; x < columns; ++x) {
-        visit_right(y * columns + x, y * w + x, y * w + (x + 1 < w ? x + 1 : 0));
-      }
+  // terminal = -u > 0, from the source: the pixel likes to be on.
+  const RowSums<Capacity> strengths(right.data(), down.data(), h, w, image.periodic);
+  std::vector<Capacity> sums(static_cast<size_t>(w));
+  int64_t wanted = 0;  // sum of what unclamped pixels gain by being on
+  for (int64_t y = 0; y < h; ++y) {
+    const Real* unary = image.unary + y * w;
+    Capacity* row = terminal.data() + y * w;
+    bool clamps = false;
+    for (int64_t x = 0; x < w; ++x) {
+      const bool clamped = std::isinf(unary[x]);
+      row[x] = rounded(clamped ? 0.0 : static_cast<double>(unary[x]));
+      wanted += std::max<Capacity>(row[x], 0);
+      clamps |= clamped;
     }
-    for (int64_t y = 0; y < rows; ++y) {
-      const int64_t below = (y + 1 < h ? y + 1 : 0) * w;
-      for (int64_t x = 0; x < w; ++x) visit_down(y * w + x, y * w + x, below + x);
+    if (!clamps) continue;
+    // One more than all couplings of the pixel together, so it always has its way.
+    strengths.add_up(y, Capacity(1), sums);
+    for (int64_t x = 0; x < w; ++x) {
+      if (std::isinf(unary[x])) row[x] = unary[x] > 0 ? sums[x] + 1 : -sums[x] - 1;
     }
-  };
-
-  std::vector<double> around(static_cast<size_t>(pixels), 0.0);
-  const auto add_around = [&](double c, int64_t i, int64_t j) {
-    around[i] += c;
-    around[j] += c;
-  };
-  for_each_pair([&](int64_t e, int64_t i, int64_t j) { add_around(2.0 * image.right[e], i, j); },
-                [&](int64_t e, int64_t i, int64_t j) { add_around(2.0 * image.down[e], i, j); });
-  double strongest = 0.0, total = 0.0;
-  for (int64_t i = 0; i < pixels; ++i) {
-    const double u = std::isinf(image.unary[i]) ? around[i] : std::abs(2.0 * image.unary[i]);
-    strongest = std::max(strongest, u + 2.0 * around[i]);
-    total += u + around[i];
-  }
-  // frexp: value = fraction * 2^power with fraction in [0.5, 1).
-  int power = 0, total_power = 0;
-  std::frexp(strongest, &power);
-  std::frexp(total, &total_power);
-  const int limit = std::ilogb(largest_capacity<Capacity>());
-  // Rounding up adds at most 1/2 to each of nine terms: one bit of room.
-  const int exponent = strongest > 0.0 ? std::min(limit - 1 - power, 61 - total_power) : 0;
-  out.exponent = exponent;
-  out.rounding = 0.0;
-
-  const auto rounded = [&](double value) {
-    const double scaled = std::ldexp(value, exponent);
-    const double integer = std::nearbyint(scaled);
-    out.rounding += std::abs(integer - scaled);
-    return static_cast<Capacity>(integer);
-  };
-  std::vector<Capacity> right(static_cast<size_t>(h * columns));
-  std::vector<Capacity> down(static_cast<size_t>(rows * w));
-  std::vector<Capacity> strength(static_cast<size_t>(pixels), 0);
-  const auto add_strength = [&](Capacity c, int64_t i, int64_t j) {
-    strength[i] += c;
-    strength[j] += c;
-  };
-  for_each_pair(
-      [&](int64_t e, int64_t i, int64_t j) {
-        right[e] = rounded(2.0 * image.right[e]);
-        add_strength(right[e], i, j);
-      },
-      [&](int64_t e, int64_t i, int64_t j) {
-        down[e] = rounded(2.0 * image.down[e]);
-        add_strength(down[e], i, j);
-      });
-
-  // Positive: capacity from the source (the pixel likes to be on), -u in the cut form.
-  std::vector<Capacity> terminal(static_cast<size_t>(pixels));
-  int64_t gain = 0;  // sum of the unclamped pixels' negative u, the cost of "on" where it is wanted
-  for (int64_t i = 0; i < pixels; ++i) {
-    if (std::isinf(image.unary[i])) {
-      // Stronger than all couplings of the pixel together, so it always has its way.
-      const Capacity force = strength[i] + 1;
-      terminal[i] = image.unary[i] > 0 ? force : -force;
-      continue;
-    }
-    terminal[i] = rounded(2.0 * image.unary[i]);
-    if (terminal[i] > 0) gain += terminal[i];
   }
 
   GridMaxFlow<Capacity> solver(h, w, image.periodic);
   const int64_t flow = solver.solve(terminal.data(), right.data(), down.data(), poll);
   solver.source_side(tie_max, out.mask);
   solver.edge_flows(out.flow_right, out.flow_down);
-  // Cut = sum u y + sum c |y - y'| + (sum of source capacities). A clamped pixel on its side pays
-  // nothing in the cut, so only the unclamped source capacities are taken off.
-  out.minimum = flow - gain;
+  // The cut is sum u y + sum c |y - y'| + all source capacities. A clamped pixel, on its side, pays
+  // nothing, so only the source capacities of the others are taken off.
+  out.minimum = flow - wanted;
+  out.exponent = exponent;
+  out.rounding = rounded.cost();
 }
 
 }  // namespace mrfmask

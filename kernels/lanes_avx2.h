@@ -1,0 +1,132 @@
+// Eight pixels at once with AVX2 and FMA. Same operations as lanes_avx512.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include "philox.h"
+
+namespace mrfmask {
+namespace MRFMASK_ISA {
+
+struct Lanes {
+  static constexpr int width = 8;
+  static constexpr int group = 32;  // sites whose draws are made together
+  using Float = __m256;
+  using Int = __m256i;
+  using Mask = __m256;
+
+  static Float load(const float* from) { return _mm256_loadu_ps(from); }
+  static Int load(const uint32_t* from) {
+    return _mm256_load_si256(reinterpret_cast<const Int*>(from));
+  }
+  static void store(float* to, Float a) { _mm256_storeu_ps(to, a); }
+  static Float set(float a) { return _mm256_set1_ps(a); }
+  static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
+  static Float fused(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float min(Float a, Float b) { return _mm256_min_ps(a, b); }
+  static Float max(Float a, Float b) { return _mm256_max_ps(a, b); }
+  static Float magnitude(Float a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+  // -|a|
+  static Float negative(Float a) { return _mm256_or_ps(a, _mm256_set1_ps(-0.0f)); }
+  // a with its sign turned where b is negative.
+  static Float times_sign(Float a, Float b) {
+    return _mm256_xor_ps(a, _mm256_and_ps(b, _mm256_set1_ps(-0.0f)));
+  }
+  // a * 2^n, where the low bits of `shifted` hold n.
+  static Float scale(Float a, Float shifted) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
+  }
+  static Mask less(Float a, Float b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+  static Mask exclusive_or(Mask a, Mask b) { return _mm256_xor_ps(a, b); }
+  // a and not b.
+  static Mask without(Mask a, Mask b) { return _mm256_andnot_ps(b, a); }
+  static bool any(Mask a) { return _mm256_movemask_ps(a) != 0; }
+  static unsigned bits(Mask a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
+  // The first n lanes.
+  static Mask first(int64_t n) {
+    const Float index = _mm256_set_ps(7, 6, 5, 4, 3, 2, 1, 0);
+    return less(index, set(static_cast<float>(n)));
+  }
+  static Float select(Mask where, Float yes, Float no) { return _mm256_blendv_ps(no, yes, where); }
+  // The upper halves of the draws, all bits turned round where asked, as numbers.
+  static Float upper_half(Int draws, Mask turned) {
+    const Int t = _mm256_xor_si256(draws, _mm256_castps_si256(turned));
+    return _mm256_cvtepi32_ps(_mm256_srli_epi32(t, 16));
+  }
+  static void count(uint16_t* counts, Mask on) {
+    __m128i* at = reinterpret_cast<__m128i*>(counts);
+    const Int ones = _mm256_castps_si256(on);
+    const __m128i halves =
+        _mm_packs_epi32(_mm256_castsi256_si128(ones), _mm256_extracti128_si256(ones, 1));
+    _mm_storeu_si128(at, _mm_sub_epi16(_mm_loadu_si128(at), halves));
+  }
+
+  // Sums of float32 terms in float64.
+  struct Sum {
+    __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+    void add(Float a) {
+      low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a)));
+      high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
+    }
+    void lanes(double* out) const {
+      _mm256_storeu_pd(out, low);
+      _mm256_storeu_pd(out + 4, high);
+    }
+  };
+
+  // The draws of two groups of 32 sites, each of one column parity, from the block of its first
+  // site onwards. out[i] gets one word a site in site order, the draw in its upper half. Two at
+  // once, because the ten rounds of one alone would wait for each other.
+  __attribute__((always_inline)) static void draw_groups(const uint32_t first_block[2],
+                                                         const uint32_t step[2], Stream s,
+                                                         const RoundKeys& keys, Purpose purpose,
+                                                         uint32_t* const out[2]) {
+    // This order of blocks makes the unpacking below come out in pixel order.
+    const Int order = _mm256_set_epi64x(3, 1, 2, 0);
+    const Int multiplier0 = _mm256_set1_epi64x(0xD2511F53u),
+              multiplier1 = _mm256_set1_epi64x(0xCD9E8D57u);
+    // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
+    Int x[2], y[2], z[2], w[2];
+    for (int i = 0; i < 2; ++i) {
+      x[i] = _mm256_add_epi64(order, _mm256_set1_epi64x(first_block[i]));
+      y[i] = _mm256_set1_epi64x(step[i]);
+      z[i] = _mm256_set1_epi64x(s.stream);
+      w[i] = _mm256_set1_epi64x(s.chain * 8u + purpose);
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const Int key0 = _mm256_set1_epi64x(static_cast<int64_t>(keys.first[round]));
+      const Int key1 = _mm256_set1_epi64x(static_cast<int64_t>(keys.second[round]));
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const Int a = _mm256_mul_epu32(x[i], multiplier0), b = _mm256_mul_epu32(z[i], multiplier1);
+        x[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(b, 32), y[i]), key0);
+        z[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(a, 32), w[i]), key1);
+        y[i] = b;
+        w[i] = a;
+      }
+    }
+    // Four words serve eight sites: their upper halves the first four, their lower the others.
+    const Int shift = _mm256_set_epi32(16, 16, 16, 16, 0, 0, 0, 0);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      const Int xy = _mm256_blend_epi32(x[i], _mm256_slli_epi64(y[i], 32), 0xAA);
+      const Int zw = _mm256_blend_epi32(z[i], _mm256_slli_epi64(w[i], 32), 0xAA);
+      const Int blocks[2] = {_mm256_unpacklo_epi64(xy, zw), _mm256_unpackhi_epi64(xy, zw)};
+      for (int k = 0; k < 2; ++k) {
+        const Int first = _mm256_permute2x128_si256(blocks[k], blocks[k], 0x00);
+        const Int second = _mm256_permute2x128_si256(blocks[k], blocks[k], 0x11);
+        Int* to = reinterpret_cast<Int*>(out[i]);
+        _mm256_store_si256(to + 2 * k, _mm256_sllv_epi32(first, shift));
+        _mm256_store_si256(to + 2 * k + 1, _mm256_sllv_epi32(second, shift));
+      }
+    }
+  }
+};
+
+}  // namespace MRFMASK_ISA
+}  // namespace mrfmask

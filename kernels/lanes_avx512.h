@@ -1,0 +1,127 @@
+// Sixteen pixels at once with AVX-512 (F, BW, DQ, VL). Same operations as lanes_avx2.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include "philox.h"
+
+namespace mrfmask {
+namespace MRFMASK_ISA {
+
+struct Lanes {
+  static constexpr int width = 16;
+  static constexpr int group = 64;  // sites whose draws are made together
+  using Float = __m512;
+  using Int = __m512i;
+  using Mask = __mmask16;
+
+  static Float load(const float* from) { return _mm512_loadu_ps(from); }
+  static Int load(const uint32_t* from) { return _mm512_load_si512(from); }
+  static void store(float* to, Float a) { _mm512_storeu_ps(to, a); }
+  static Float set(float a) { return _mm512_set1_ps(a); }
+  static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
+  static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
+  static Float fused(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static Float min(Float a, Float b) { return _mm512_min_ps(a, b); }
+  static Float max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  static Float magnitude(Float a) { return _mm512_abs_ps(a); }
+  // -|a|
+  static Float negative(Float a) { return _mm512_or_ps(a, _mm512_set1_ps(-0.0f)); }
+  // a with its sign turned where b is negative.
+  static Float times_sign(Float a, Float b) {
+    return _mm512_xor_ps(a, _mm512_and_ps(b, _mm512_set1_ps(-0.0f)));
+  }
+  // a * 2^n, where the low bits of `shifted` hold n.
+  static Float scale(Float a, Float shifted) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23)));
+  }
+  static Mask less(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static Mask exclusive_or(Mask a, Mask b) { return _kxor_mask16(a, b); }
+  // a and not b.
+  static Mask without(Mask a, Mask b) { return _kandn_mask16(b, a); }
+  static bool any(Mask a) { return a != 0; }
+  static unsigned bits(Mask a) { return a; }
+  // The first n lanes.
+  static Mask first(int64_t n) { return static_cast<Mask>(n >= 16 ? 0xffff : (1u << n) - 1); }
+  static Float select(Mask where, Float yes, Float no) {
+    return _mm512_mask_blend_ps(where, no, yes);
+  }
+  // The upper halves of the draws, all bits turned round where asked, as numbers.
+  static Float upper_half(Int draws, Mask turned) {
+    const Int all = _mm512_set1_epi32(-1);
+    const Int t = _mm512_mask_xor_epi32(draws, turned, draws, all);
+    return _mm512_cvtepi32_ps(_mm512_srli_epi32(t, 16));
+  }
+  static void count(uint16_t* counts, Mask on) {
+    __m256i* at = reinterpret_cast<__m256i*>(counts);
+    const __m256i old = _mm256_loadu_si256(at);
+    _mm256_storeu_si256(at, _mm256_mask_sub_epi16(old, on, old, _mm256_set1_epi16(-1)));
+  }
+
+  // Sums of float32 terms in float64.
+  struct Sum {
+    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+    void add(Float a) {
+      low = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(a)));
+      high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)));
+    }
+    void lanes(double* out) const {
+      _mm512_storeu_pd(out, low);
+      _mm512_storeu_pd(out + 8, high);
+    }
+  };
+
+  // The draws of two groups of 64 sites, each of one column parity, from the block of its first
+  // site onwards. out[i] gets one word a site in site order, the draw in its upper half. Two at
+  // once, because the ten rounds of one alone would wait for each other.
+  __attribute__((always_inline)) static void draw_groups(const uint32_t first_block[2],
+                                                         const uint32_t step[2], Stream s,
+                                                         const RoundKeys& keys, Purpose purpose,
+                                                         uint32_t* const out[2]) {
+    // This order of blocks makes the unpacking below come out in pixel order.
+    const Int order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    const Int multiplier0 = _mm512_set1_epi64(0xD2511F53u),
+              multiplier1 = _mm512_set1_epi64(0xCD9E8D57u);
+    // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
+    Int x[2], y[2], z[2], w[2];
+    for (int i = 0; i < 2; ++i) {
+      x[i] = _mm512_add_epi64(order, _mm512_set1_epi64(first_block[i]));
+      y[i] = _mm512_set1_epi64(step[i]);
+      z[i] = _mm512_set1_epi64(s.stream);
+      w[i] = _mm512_set1_epi64(s.chain * 8u + purpose);
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const Int key0 = _mm512_set1_epi64(static_cast<int64_t>(keys.first[round]));
+      const Int key1 = _mm512_set1_epi64(static_cast<int64_t>(keys.second[round]));
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const Int a = _mm512_mul_epu32(x[i], multiplier0), b = _mm512_mul_epu32(z[i], multiplier1);
+        x[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), y[i], key0, 0x96);
+        z[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), w[i], key1, 0x96);
+        y[i] = b;
+        w[i] = a;
+      }
+    }
+    // Four words serve eight sites: their upper halves the first four, their lower the others.
+    const Int shift = _mm512_set_epi32(16, 16, 16, 16, 0, 0, 0, 0, 16, 16, 16, 16, 0, 0, 0, 0);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      const Int xy = _mm512_mask_blend_epi32(0xAAAA, x[i], _mm512_slli_epi64(y[i], 32));
+      const Int zw = _mm512_mask_blend_epi32(0xAAAA, z[i], _mm512_slli_epi64(w[i], 32));
+      const Int blocks[2] = {_mm512_unpacklo_epi64(xy, zw), _mm512_unpackhi_epi64(xy, zw)};
+      for (int k = 0; k < 2; ++k) {
+        const Int first = _mm512_shuffle_i32x4(blocks[k], blocks[k], 0x50);
+        const Int second = _mm512_shuffle_i32x4(blocks[k], blocks[k], 0xFA);
+        _mm512_store_si512(out[i] + 2 * k * width, _mm512_sllv_epi32(first, shift));
+        _mm512_store_si512(out[i] + (2 * k + 1) * width, _mm512_sllv_epi32(second, shift));
+      }
+    }
+  }
+};
+
+}  // namespace MRFMASK_ISA
+}  // namespace mrfmask

@@ -1,0 +1,116 @@
+// A grid split by colour, so that the pixels of one colour in a row lie side by side.
+//
+// Pixel (y, x) is site x / 2 of row y of colour (y + x) % 2. Every array has, for each colour and
+// row, kMargin floats and then the row's sites, filled up to whole vectors with sites without
+// potentials. Updating a vector never reads or writes outside its own row and the margins. Grids
+// whose colours are no checkerboard (a torus with an odd side) are not packed.
+#pragma once
+
+#include "grid.h"
+
+namespace mrfmask {
+
+// 16 floats: room for the neighbour of the first site, and rows that start on cache lines.
+constexpr int64_t kMargin = 16;
+
+struct PackedShape {
+  int64_t height;
+  int64_t width;
+  bool wraps_x;
+  bool wraps_y;
+
+  int64_t sites() const { return (width + 1) / 2; }
+  // Whole vectors, and behind them the margin of the next row.
+  int64_t stride() const { return (sites() + kMargin - 1) / kMargin * kMargin + kMargin; }
+  // One row more than the grid, without couplings: what lies above an open first row.
+  int64_t plane() const { return (height + 1) * stride() + kMargin; }
+  // Floats for unary, force, right, down and state of both colours.
+  int64_t floats() const { return 10 * plane(); }
+};
+
+inline PackedShape packed_shape(const Grid& g) {
+  return PackedShape{g.height, g.width, g.periodic && g.width > 1, g.periodic && g.height > 1};
+}
+
+inline bool can_pack(const Grid& g) {
+  const PackedShape s = packed_shape(g);
+  return !(s.wraps_x && s.width % 2 == 1) && !(s.wraps_y && s.height % 2 == 1);
+}
+
+namespace MRFMASK_ISA {
+
+// Pointers into a workspace of PackedShape::floats(), by colour. Row `height` is the empty one.
+struct Packed {
+  PackedShape shape;
+  float* unary[2];  // 0 for a clamped pixel
+  float* force[2];  // +inf or -inf for a clamped pixel, else 0
+  float* right[2];
+  float* down[2];
+  float* state[2];  // spins -1, +1 or means
+
+  int64_t row(int64_t y) const { return y * shape.stride() + kMargin; }
+};
+
+inline Packed make_packed(const PackedShape& shape, float* workspace) {
+  Packed p{shape, {}, {}, {}, {}, {}};
+  float** arrays[5] = {p.unary, p.force, p.right, p.down, p.state};
+  for (int a = 0; a < 5; ++a) {
+    for (int c = 0; c < 2; ++c) arrays[a][c] = workspace + (2 * a + c) * shape.plane();
+  }
+  return p;
+}
+
+// Flushed potentials of the grid; states are left 0. Returns whether a pixel is clamped.
+inline bool pack_potentials(const Grid& g, const Packed& p) {
+  const PackedShape& s = p.shape;
+  memset(p.unary[0], 0, static_cast<size_t>(s.floats()) * sizeof(float));
+  const int64_t columns = right_columns(g), rows = down_rows(g);
+  bool clamped = false;
+  for (int64_t y = 0; y < s.height; ++y) {
+    for (int64_t x = 0; x < s.width; ++x) {
+      const int64_t c = (y + x) & 1, at = p.row(y) + (x >> 1);
+      const float unary = g.unary[y * s.width + x];
+      if (is_clamp(unary)) {
+        p.force[c][at] = unary;
+        clamped = true;
+      } else {
+        p.unary[c][at] = flush(unary);
+      }
+      if (x < columns) p.right[c][at] = flush(g.right[y * columns + x]);
+      if (y < rows) p.down[c][at] = flush(g.down[y * s.width + x]);
+    }
+    // The first pixel's left neighbour is the last pixel: its coupling in the margin.
+    if (s.wraps_x) {
+      const int64_t last = (y + s.width - 1) & 1;
+      p.right[last][p.row(y) - 1] = p.right[last][p.row(y) + s.sites() - 1];
+    }
+  }
+  return clamped;
+}
+
+// Copies the states that wrap around a row of one colour into its margins.
+inline void wrap_row(const Packed& p, int colour, int64_t y) {
+  float* state = p.state[colour] + p.row(y);
+  state[-1] = state[p.shape.sites() - 1];
+  state[p.shape.sites()] = state[0];
+}
+
+// Arrays of the row above or below, as a pixel of `colour` sees them; the empty row beyond an open
+// boundary.
+struct Neighbours {
+  const float* up_state;
+  const float* up_coupling;
+  const float* down_state;
+};
+
+inline Neighbours vertical_neighbours(const Packed& p, int colour, int64_t y) {
+  const PackedShape& s = p.shape;
+  const int other = 1 - colour;
+  const int64_t above = y > 0 ? y - 1 : s.wraps_y ? s.height - 1 : s.height;
+  const int64_t below = y + 1 < s.height ? y + 1 : s.wraps_y ? 0 : s.height;
+  return Neighbours{p.state[other] + p.row(above), p.down[other] + p.row(above),
+                    p.state[other] + p.row(below)};
+}
+
+}  // namespace MRFMASK_ISA
+}  // namespace mrfmask

@@ -1,0 +1,62 @@
+// The functions of portable.h and gibbs.h on whole vectors: operation for operation the same, so
+// every lane gets the bits of the scalar code.
+#pragma once
+
+#if defined(__AVX512F__)
+#include "lanes_avx512.h"
+#else
+#include "lanes_avx2.h"
+#endif
+#include "packed.h"
+
+// Vectors must stay in registers: a call would spill them.
+#define MRFMASK_LANES __attribute__((always_inline)) inline
+
+namespace mrfmask {
+namespace MRFMASK_ISA {
+
+// 2^-|value|.
+MRFMASK_LANES Lanes::Float exp2_negative_lanes(Lanes::Float value) {
+  const Lanes::Float x = Lanes::max(Lanes::negative(value), Lanes::set(-100.0f));
+  const Lanes::Float big = Lanes::set(12582912.0f), three = Lanes::set(3.0f);
+  const Lanes::Float shifted = Lanes::add(x, big);
+  Lanes::Float fraction = Lanes::sub(x, Lanes::sub(shifted, big));
+  fraction = Lanes::sub(Lanes::add(fraction, three), three);
+  Lanes::Float p = Lanes::set(0x1.41fbbcp-13f);
+  p = Lanes::fused(p, fraction, Lanes::set(0x1.5f3e54p-10f));
+  p = Lanes::fused(p, fraction, Lanes::set(0x1.3b2d4cp-7f));
+  p = Lanes::fused(p, fraction, Lanes::set(0x1.c6aee8p-5f));
+  p = Lanes::fused(p, fraction, Lanes::set(0x1.ebfbdcp-3f));
+  p = Lanes::fused(p, fraction, Lanes::set(0x1.62e43p-1f));
+  p = Lanes::fused(p, fraction, Lanes::set(1.0f));
+  return Lanes::scale(p, shifted);
+}
+
+// The local fields of the sites j .. j + width - 1 of row y of one colour, in the order unary,
+// right, left, down, up. parity: column parity of the colour in this row.
+struct FieldRow {
+  const float *unary, *right, *left, *down, *up;
+  const float *state_right, *state_left, *state_down, *state_up;
+
+  MRFMASK_LANES Lanes::Float operator()(int64_t j) const {
+    Lanes::Float f = Lanes::load(unary + j);
+    f = Lanes::fused(Lanes::load(right + j), Lanes::load(state_right + j), f);
+    f = Lanes::fused(Lanes::load(left + j), Lanes::load(state_left + j), f);
+    f = Lanes::fused(Lanes::load(down + j), Lanes::load(state_down + j), f);
+    return Lanes::fused(Lanes::load(up + j), Lanes::load(state_up + j), f);
+  }
+};
+
+inline FieldRow field_row(const Packed& p, int colour, int64_t y) {
+  const int other = 1 - colour;
+  const int64_t parity = (y + colour) & 1, row = p.row(y);
+  const Neighbours vertical = vertical_neighbours(p, colour, y);
+  // Even columns have their left neighbour one site back, odd ones their right one site on.
+  const float* beside = p.state[other] + row;
+  return FieldRow{p.unary[colour] + row, p.right[colour] + row, p.right[other] + row + parity - 1,
+                  p.down[colour] + row,  vertical.up_coupling,  beside + parity,
+                  beside + parity - 1,   vertical.down_state,   vertical.up_state};
+}
+
+}  // namespace MRFMASK_ISA
+}  // namespace mrfmask
