@@ -71,7 +71,7 @@ def test_gibbs_energies_are_those_of_the_model(model):
     samples = Gibbs(sweeps=3, burn_in=0, chains=2, seed=1).sample(model)
     # Traced from float32 fields: a few units in the last place of the terms.
     finite = torch.where(model.clamped, 0.0, model.unary)
-    size = sum(t.abs().double().sum() for t in (finite, model.right, model.down))
+    size = sum(float(t.abs().double().sum()) for t in (finite, model.right, model.down))
     last = model.to(torch.float32).energy(samples.masks)
     assert (samples.energies[:, :, -1] - last).abs().max() <= 1e-6 * size
     expected = energy_of(model, 0, samples.masks[0, 1].numpy())
