@@ -5,6 +5,7 @@
 #include "mean_field.h"
 #ifdef __AVX2__
 #include "packed_gibbs.h"
+#include "packed_mean_field.h"
 #endif
 
 #define MRFMASK_STRING_OF(name) #name
@@ -131,6 +132,9 @@ void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& o
   }
   out.sweeps = 0;
   out.change = pixels > 0 ? INFINITY : 0.0f;
+#ifdef __AVX2__
+  if (can_pack(g)) return packed_mean_field(g, run, out, poll);
+#endif
   while (out.sweeps < run.max_sweeps && out.change > run.tolerance) {
     float change = 0.0f;
     for (int32_t c = 0; c < num_colours(g); ++c) {

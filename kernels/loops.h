@@ -44,9 +44,10 @@ struct MeanFieldRun {
 };
 
 struct MeanFieldOutput {
-  float* mean;     // height x width: holds the start (if given), then the result
-  int64_t sweeps;  // sweeps done
-  float change;    // largest change of a pixel's mean in the last sweep
+  float* mean;      // height x width: holds the start (if given), then the result
+  int64_t sweeps;   // sweeps done
+  float change;     // largest change of a pixel's mean in the last sweep
+  void* workspace;  // workspace_bytes(grid) bytes, aligned to 64
 };
 
 // The loops as one instruction set compiles them.

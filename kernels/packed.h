@@ -95,6 +95,32 @@ inline void wrap_row(const Packed& p, int colour, int64_t y) {
   state[p.shape.sites()] = state[0];
 }
 
+// Sets every state from value(pixel), pixels numbered row by row.
+template <typename Value>
+void pack_states(const Packed& p, Value value) {
+  const PackedShape& s = p.shape;
+  for (int64_t y = 0; y < s.height; ++y) {
+    for (int64_t x = 0; x < s.width; ++x) {
+      p.state[(y + x) & 1][p.row(y) + (x >> 1)] = value(y * s.width + x);
+    }
+    if (s.wraps_x) {
+      wrap_row(p, 0, y);
+      wrap_row(p, 1, y);
+    }
+  }
+}
+
+// Calls visit(pixel, state) for every pixel, row by row.
+template <typename Visit>
+void unpack_states(const Packed& p, Visit visit) {
+  const PackedShape& s = p.shape;
+  for (int64_t y = 0; y < s.height; ++y) {
+    for (int64_t x = 0; x < s.width; ++x) {
+      visit(y * s.width + x, p.state[(y + x) & 1][p.row(y) + (x >> 1)]);
+    }
+  }
+}
+
 // Arrays of the row above or below, as a pixel of `colour` sees them; the empty row beyond an open
 // boundary.
 struct Neighbours {

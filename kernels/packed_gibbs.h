@@ -47,24 +47,14 @@ struct GibbsRow {
   uint32_t parity;
 };
 
-// Log odds of the sites j onwards from their fields.
-template <bool kClamped>
-MRFMASK_LANES Lanes::Float log2_odds_lanes(const GibbsRow& row, int64_t j, Lanes::Float rate,
-                                           Lanes::Float field) {
-  const Lanes::Float odds = Lanes::mul(rate, field);
-  if (!kClamped) return odds;
-  const Lanes::Float clamp = Lanes::load(row.force + j);
-  const Lanes::Mask given = Lanes::less(Lanes::set(0.0f), Lanes::magnitude(clamp));
-  return Lanes::select(given, clamp, odds);
-}
-
 // Decides the lanes whose upper 16 bits do not, about one vector in two thousand, by the scalar
 // rule with all 32 bits. Their neighbours are of the other colour, so their fields still stand.
 template <bool kClamped>
 __attribute__((noinline, cold)) void refine(const GibbsSweep& sweep, const GibbsRow& row, int64_t j,
                                             unsigned undecided) {
   float odds[Lanes::width];
-  Lanes::store(odds, log2_odds_lanes<kClamped>(row, j, Lanes::set(sweep.log2_rate), row.field(j)));
+  Lanes::store(odds,
+               log2_odds_lanes<kClamped>(row.force + j, Lanes::set(sweep.log2_rate), row.field(j)));
   for (; undecided != 0; undecided &= undecided - 1) {
     const unsigned lane = static_cast<unsigned>(__builtin_ctz(undecided));
     const uint32_t x = 2 * (static_cast<uint32_t>(j) + lane) + row.parity;
@@ -81,7 +71,7 @@ MRFMASK_LANES void gibbs_vector(const GibbsSweep& sweep, const GibbsRow& row, in
                                 int64_t sites, Lanes::Float rate, Lanes::Int draws,
                                 Lanes::Sum& sum) {
   const Lanes::Float field = row.field(j);
-  const Lanes::Float odds = log2_odds_lanes<kClamped>(row, j, rate, field);
+  const Lanes::Float odds = log2_odds_lanes<kClamped>(row.force + j, rate, field);
   Lanes::Mask undecided;
   Lanes::Mask on = heat_bath_lanes(odds, draws, undecided);
   Lanes::Float x = Lanes::select(on, Lanes::set(1.0f), Lanes::set(-1.0f));
@@ -146,12 +136,7 @@ inline int64_t packed_gibbs_bytes(const Grid& g) {
 }
 
 inline void unpack_mask(const Packed& p, uint8_t* mask) {
-  const PackedShape& s = p.shape;
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t x = 0; x < s.width; ++x) {
-      mask[y * s.width + x] = p.state[(y + x) & 1][p.row(y) + (x >> 1)] > 0.0f;
-    }
-  }
+  unpack_states(p, [mask](int64_t i, float state) { mask[i] = state > 0.0f; });
 }
 
 // Adds the 16-bit counts to the caller's and sets them to 0.
@@ -185,15 +170,7 @@ inline void packed_gibbs(const Grid& g, const GibbsRun& run, const GibbsOutput& 
   sweep.counts[0] = reinterpret_cast<uint16_t*>(words + DrawBuffer::size(shape));
   sweep.counts[1] = sweep.counts[0] + shape.plane();
   memset(sweep.counts[0], 0, static_cast<size_t>(2 * shape.plane()) * sizeof(uint16_t));
-  for (int64_t y = 0; y < shape.height; ++y) {
-    for (int64_t x = 0; x < shape.width; ++x) {
-      p.state[(y + x) & 1][p.row(y) + (x >> 1)] = out.mask[y * shape.width + x] ? 1.0f : -1.0f;
-    }
-    if (shape.wraps_x) {
-      wrap_row(p, 0, y);
-      wrap_row(p, 1, y);
-    }
-  }
+  pack_states(p, [&out](int64_t i) { return out.mask[i] ? 1.0f : -1.0f; });
   double best = 0.0;
   for (int64_t i = 0; i < run.burn_in + run.sweeps; ++i) {
     sweep.number = run.sweep_offset + static_cast<uint32_t>(i);

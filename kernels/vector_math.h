@@ -58,5 +58,16 @@ inline FieldRow field_row(const Packed& p, int colour, int64_t y) {
                   beside + parity - 1,   vertical.down_state,   vertical.up_state};
 }
 
+// Base-2 log odds from fields; force: 0, or +inf or -inf for a clamped pixel.
+template <bool kClamped>
+MRFMASK_LANES Lanes::Float log2_odds_lanes(const float* force, Lanes::Float rate,
+                                           Lanes::Float field) {
+  const Lanes::Float odds = Lanes::mul(rate, field);
+  if (!kClamped) return odds;
+  const Lanes::Float clamp = Lanes::load(force);
+  const Lanes::Mask given = Lanes::less(Lanes::set(0.0f), Lanes::magnitude(clamp));
+  return Lanes::select(given, clamp, odds);
+}
+
 }  // namespace MRFMASK_ISA
 }  // namespace mrfmask

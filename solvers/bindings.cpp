@@ -67,10 +67,11 @@ struct Batch {
   }
 };
 
-std::unique_ptr<void, decltype(&std::free)> make_workspace(int64_t bytes) {
+using Workspace = std::unique_ptr<void, decltype(&std::free)>;
+
+Workspace make_workspace(int64_t bytes) {
   const size_t whole_lines = static_cast<size_t>(bytes + 63) / 64 * 64;
-  std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(64, whole_lines),
-                                                     &std::free);
+  Workspace memory(std::aligned_alloc(64, whole_lines), &std::free);
   if (!memory && whole_lines > 0) throw std::bad_alloc();
   return memory;
 }
@@ -106,8 +107,7 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
                                 static_cast<uint32_t>(seed.data()[2 * image + 1]),
                                 static_cast<uint32_t>(chain),
                                 start_given};
-    const std::unique_ptr<void, decltype(&std::free)> workspace =
-        make_workspace(loops.workspace_bytes(batch.image(image)));
+    const Workspace workspace = make_workspace(loops.workspace_bytes(batch.image(image)));
     const int64_t offset = item * batch.pixels();
     const mrfmask::GibbsOutput out{mask.data() + offset,
                                    counts.data() + offset,
@@ -130,7 +130,8 @@ void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
   const mrfmask::MeanFieldRun run{beta, max_sweeps, tolerance, start_given};
   const nb::gil_scoped_release release;
   const auto run_image = [&](int64_t image, auto poll) {
-    mrfmask::MeanFieldOutput out{mean.data() + image * batch.pixels(), 0, 0.0f};
+    const Workspace workspace = make_workspace(loops.workspace_bytes(batch.image(image)));
+    mrfmask::MeanFieldOutput out{mean.data() + image * batch.pixels(), 0, 0.0f, workspace.get()};
     loops.mean_field(batch.image(image), run, out, as_poll(poll));
     sweeps.data()[image] = out.sweeps;
     change.data()[image] = out.change;

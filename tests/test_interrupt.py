@@ -1,0 +1,37 @@
+"""Ctrl-C stops native loops at once, whatever the number of threads."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CODE = """
+import torch, mrfmask as mm
+torch.set_num_threads({threads})
+model = mm.IsingGrid(torch.zeros(4, 200, 200), torch.ones(4, 200, 199), torch.ones(4, 199, 200))
+print("ready", flush=True)
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+CALLS = {
+    "gibbs": "mm.sample(model, sweeps=10**6)",
+    "annealing": "mm.Annealing(sweeps=10**6)(model)",
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_stops_a_long_run(name, threads):
+    code = CODE.format(threads=threads, call=CALLS[name])
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=20)
+    assert out == "interrupted\n"
