@@ -188,16 +188,16 @@ def _numpy(tensor: Tensor):
 
 
 @_on_cpu
-def exact_uniforms(seed: Tensor, samples: int) -> Tensor:
-    """Uniform numbers in [0, 1) of 53 bits: (batch, samples) float64 from seeds (batch, 2)."""
-    out = torch.empty(seed.shape[0], samples, dtype=torch.float64)
+def exact_uniforms(seed: Tensor, samples: int, draws: int) -> Tensor:
+    """Uniform numbers in [0, 1) of 53 bits: (samples, draws) float64 from key and stream (2,)."""
+    out = torch.empty(samples, draws, dtype=torch.float64)
     _native.exact_uniforms(_numpy(seed), _numpy(out))
     return out
 
 
 @torch.library.register_fake("mrfmask::exact_uniforms", lib=_LIBRARY)
-def _(seed, samples):
-    return seed.new_empty(seed.shape[0], samples, dtype=torch.float64)
+def _(seed, samples, draws):
+    return seed.new_empty(samples, draws, dtype=torch.float64)
 
 
 def float32_potentials(model: IsingGrid) -> tuple[Tensor, Tensor, Tensor, bool]:

@@ -65,7 +65,7 @@ class MapResult:
         # Two sums of the same terms differ in their last digits. Beyond that, a bound above the
         # energy of a mask is a broken promise and must not pass silently.
         slack = ROUNDING * (1.0 + self.energy.abs().nan_to_num(posinf=0.0))
-        broken = (self.lower_bound > self.energy + slack) | self.energy.isnan()
+        broken = ~(self.lower_bound <= self.energy + slack)
         if broken.any():
             image = int(broken.nonzero()[0])
             raise RuntimeError(

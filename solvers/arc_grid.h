@@ -1,4 +1,9 @@
 // A residual grid whose open arcs are kept as bits, and waves: the middle stage of max_flow.h.
+//
+// A wave measures the breadth-first distance of every pixel to the nearest deficit; then, farthest
+// first, all excess moves on to pixels one step closer. That is push-relabel (Goldberg and Tarjan,
+// "A new approach to the maximum-flow problem", 1988) with exact labels and all pushes in one
+// sweep.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +21,7 @@ struct Node {
   int32_t label;   // a distance: < 0 to the sink, > 0 from the source, 0 unknown
   uint8_t open;    // bit k: residual > 0 in direction k; bit 4 + k: from the neighbour there to us
   uint8_t border;  // bit k: the step in direction k wraps around
-  uint8_t parent;  // for max_flow.h, like the next
+  uint8_t parent;  // for search_trees.h, like the next
   uint8_t state;
 };
 
@@ -50,25 +55,24 @@ class ArcGrid : public ResidualGrid<Capacity> {
   // Reads the bits off the residuals.
   void open_arcs();
 
-  // Waves in one tile after another. Labels are left undefined.
+  // At most so many waves in every tile of the given side. Labels are left undefined.
   template <typename Poll>
-  void run_waves(Poll& poll);
+  void run_waves(int32_t side, int most, Poll& poll);
+
+  // Whether waves are likely to pay.
+  bool thinly_spread() const;
 
   std::vector<Node> nodes_;
 
  private:
-  // Nodes and residuals of a tile fit a second-level cache of 1 MiB; in the whole image a wave
-  // costs three times as much a pixel.
-  static constexpr int32_t kTile = 128;
-  static constexpr int kMostWaves = 16;
-  static constexpr int32_t kOutside = 1;  // label of the pixels of all other tiles
+  static constexpr int32_t kOutside = 1;    // label of the pixels of all other tiles
+  static constexpr int32_t kFewMoves = 64;  // not worth another wave
 
   struct Tile {
     int32_t top, bottom, left, right;
   };
   int32_t measure_distances(const Tile& tile);
   int32_t move_down(int32_t reached);
-  bool thinly_spread() const;
 
   int32_t steps_[16][4];        // by border
   std::vector<int32_t> order_;  // pixels by distance; four more places than a tile has pixels
@@ -120,7 +124,7 @@ void ArcGrid<Capacity>::open_arcs() {
   }
 }
 
-// Where excess and deficits are dense, paths are short and the search of max_flow.h is cheap; where
+// Where excess and deficits are dense, paths are short and the search is cheap; where
 // there is hardly any, nothing is left to do. Waves pay in between.
 template <typename Capacity>
 bool ArcGrid<Capacity>::thinly_spread() const {
@@ -134,19 +138,18 @@ bool ArcGrid<Capacity>::thinly_spread() const {
 
 template <typename Capacity>
 template <typename Poll>
-void ArcGrid<Capacity>::run_waves(Poll& poll) {
-  if (!thinly_spread()) return;
+void ArcGrid<Capacity>::run_waves(int32_t side, int most, Poll& poll) {
   for (Node& node : nodes_) node.label = kOutside;
-  order_.resize(static_cast<size_t>(kTile) * kTile + 4);
+  order_.resize(static_cast<size_t>(std::min<int64_t>(size_, int64_t{side} * side)) + 4);
   const int32_t h = static_cast<int32_t>(height_), w = static_cast<int32_t>(width_);
-  for (int32_t y = 0; y < h; y += kTile) {
-    for (int32_t x = 0; x < w; x += kTile) {
-      const Tile tile{y, std::min(h, y + kTile), x, std::min(w, x + kTile)};
-      for (int wave = 0; wave < kMostWaves; ++wave) {
+  for (int32_t y = 0; y < h; y += std::min(side, h - y)) {
+    for (int32_t x = 0; x < w; x += std::min(side, w - x)) {
+      const Tile tile{y, y + std::min(side, h - y), x, x + std::min(side, w - x)};
+      for (int wave = 0; wave < most; ++wave) {
         const int32_t reached = measure_distances(tile);
         const int32_t moved = move_down(reached);
         poll(reached);
-        if (moved <= reached / 256) break;
+        if (moved <= kFewMoves) break;
       }
       for (int32_t row = tile.top; row < tile.bottom; ++row) {
         for (int32_t v = row * w + x; v < row * w + tile.right; ++v) nodes_[v].label = kOutside;

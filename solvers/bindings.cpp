@@ -170,18 +170,18 @@ void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<con
   mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
 }
 
-// One uniform number in [0, 1) of 53 bits per image and sample, for inverse-transform sampling.
-void exact_uniforms(Array<const int64_t, 2> seed, Array<double, 2> out) {
-  const size_t samples = out.shape(1);
-  for (size_t image = 0; image < out.shape(0); ++image) {
-    const int64_t* key = seed.data() + 2 * image;
-    for (size_t sample = 0; sample < samples; ++sample) {
-      const mrfmask::MRFMASK_ISA::Stream stream{static_cast<uint64_t>(key[0]),
-                                                static_cast<uint32_t>(key[1]),
-                                                static_cast<uint32_t>(sample)};
-      const auto words = mrfmask::MRFMASK_ISA::draw(stream, 0, 0, mrfmask::MRFMASK_ISA::kExact);
+// Uniform numbers in [0, 1) of 53 bits for exact samples: out[sample, draw].
+void exact_uniforms(Array<const int64_t, 1> seed, Array<double, 2> out) {
+  using mrfmask::MRFMASK_ISA::Stream;
+  const size_t samples = out.shape(0), draws = out.shape(1);
+  for (size_t sample = 0; sample < samples; ++sample) {
+    const Stream stream{static_cast<uint64_t>(seed.data()[0]),
+                        static_cast<uint32_t>(seed.data()[1]), static_cast<uint32_t>(sample)};
+    for (size_t d = 0; d < draws; ++d) {
+      const auto words = mrfmask::MRFMASK_ISA::draw(stream, static_cast<uint32_t>(d), 0,
+                                                    mrfmask::MRFMASK_ISA::kExact);
       const uint64_t bits = (static_cast<uint64_t>(words.word[0]) << 32) | words.word[1];
-      out.data()[image * samples + sample] = static_cast<double>(bits >> 11) * 0x1p-53;
+      out.data()[sample * draws + d] = static_cast<double>(bits >> 11) * 0x1p-53;
     }
   }
 }

@@ -15,7 +15,7 @@ GOLDEN = {
     "gibbs": "541223aa8a0593a5",
     "mean_field": "9c3bbeb52dd17d64",
     "graph_cut": "17706d468e1faa19",
-    "exact": "f78d56ebdf42fea0",
+    "exact": "51267babee75fdb0",
 }
 
 

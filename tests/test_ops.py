@@ -37,7 +37,7 @@ def calls():
         yield f"mean_field start {periodic}", ops.mean_field, (*potentials, 0.8, start, 6, 1e-5)
         for wide in (False, True):
             yield f"graph_cut {periodic} {wide}", ops.graph_cut, (*potentials, wide, wide)
-    yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([[1, 0], [1, 1]]), 4)
+    yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
 
 
 CALLS = list(calls())

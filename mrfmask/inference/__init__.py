@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
-from mrfmask.inference.exact import MOST_FREE_PIXELS, Exact
+from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
@@ -33,7 +33,7 @@ def find_map(
     Args:
         model: a batch of images.
         method: a name in METHODS that answers "map", or "auto": what is exact for this model
-            (graph_cut where all couplings have one sign, enumeration of at most 20 free pixels),
+            (graph_cut where all couplings have one sign, exact where a side is narrow),
             else annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method``
             and ``result.reason`` say which and why.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
@@ -129,10 +129,10 @@ def _choose(model: IsingGrid, time_limit_s: float | None) -> tuple[Method, str]:
     if GraphCut.accepts(model):
         sign = "associative" if model.is_associative else "repulsive"
         return GraphCut(), f"all couplings are {sign}, so a minimum cut is exact"
-    if len(model) and int((~model.clamped).sum(dim=(1, 2)).max()) <= MOST_FREE_PIXELS:
-        return Exact(), f"at most {MOST_FREE_PIXELS} free pixels, so every mask can be tried"
+    if Exact.accepts(model):
+        return Exact(), "narrow enough, or few enough free pixels, to go through all states"
     if time_limit_s is not None:
         start = Annealing().find_map(model).mask
         reason = "couplings of both signs and a time limit was given; started from annealing"
         return Ilp(time_limit_s=time_limit_s, start=start), reason
-    return Annealing(), "couplings of both signs and too many pixels to enumerate: no proof"
+    return Annealing(), "couplings of both signs and too many pixels for exact: no proof"

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from oracles import couplings, enumerate_image
 from strategies import grids, random_grid
 
-from mrfmask import Exact, IsingGrid, Status
+from mrfmask import Exact, Gibbs, GraphCut, Ilp, IsingGrid, Status
+from mrfmask.inference.elimination import Elimination
+from mrfmask.inference.enumeration import Enumeration
 
 BETAS = st.sampled_from([0.3, 1.0, 2.5])
 
@@ -75,12 +77,54 @@ def test_exact_samples_do_not_depend_on_the_batch_split():
     assert torch.equal(whole, torch.cat(parts))
 
 
-def test_exact_takes_twenty_free_pixels_and_any_clamped_ones():
-    unary = torch.full((1, 6, 10), torch.inf)
-    unary[0, :2] = 0.1
-    model = IsingGrid(unary, torch.full((1, 6, 9), 0.3), torch.full((1, 5, 10), 0.3))
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("size", [(2, 7), (7, 2), (3, 5), (4, 4), (1, 13), (13, 1), (3, 2), (2, 2)])
+def test_elimination_and_enumeration_agree(size, periodic, seed):
+    model = random_grid(
+        1, *size, signs="any", periodic=periodic, seed=seed, coupling=1.5, dtype=torch.float64
+    )
+    unary = model.unary.clone()
+    unary.view(-1)[seed % unary.numel()] = torch.inf if seed % 2 else -torch.inf
+    model = IsingGrid(unary, model.right, model.down, torch.tensor([0.5]).double(), periodic)
+    fast, listed = Elimination(model), Enumeration(model)
+    assert fast.minimum()[1].item() == pytest.approx(listed.minimum()[1].item(), abs=1e-12)
+    for got, expected in zip(fast.marginals(0.8), listed.marginals(0.8), strict=True):
+        assert torch.allclose(got, expected, atol=1e-11)
+
+
+def test_elimination_samples_have_the_exact_marginals():
+    model = random_grid(1, 6, 30, coupling=0.6, signs="any", dtype=torch.float64)
+    draws = 4000
+    p = Exact().marginals(model).probability[0]
+    mean = Exact(chains=draws, seed=3).sample(model).mean[0]
+    assert ((mean - p).abs() <= 7 * (p * (1 - p) / draws).sqrt() + 2 / draws).all()
+
+
+def test_gibbs_agrees_with_elimination_on_a_strip():
+    model = random_grid(1, 12, 64, coupling=0.4, signs="any")
+    p = Exact().marginals(model).probability[0].double()
+    samples = Gibbs(sweeps=1, burn_in=60, chains=4000, seed=5).sample(model)
+    got = samples.masks[0].double().mean(dim=0)
+    assert ((got - p).abs() <= 7 * (p * (1 - p) / 4000).sqrt() + 2 / 4000).all()
+
+
+def test_exact_map_equals_graph_cut_and_ilp_on_strips():
+    strip = random_grid(2, 11, 40, coupling=0.7)
+    assert torch.allclose(Exact().find_map(strip).energy, GraphCut().find_map(strip).energy)
+    mixed = random_grid(1, 10, 14, signs="any")
+    assert torch.allclose(Exact().find_map(mixed).energy, Ilp().find_map(mixed).energy)
+
+
+def test_exact_takes_wide_grids_with_twenty_free_pixels():
+    unary = torch.full((1, 15, 16), torch.inf)
+    unary[0, 0, :] = unary[0, 1, :4] = 0.1
+    model = IsingGrid(unary, torch.full((1, 15, 15), 0.3), torch.full((1, 14, 16), 0.3))
     assert Exact().find_map(model).mask.all()
     unary[0, 2, 0] = 0.0
     model = IsingGrid(unary, model.right, model.down)
-    with pytest.raises(ValueError, match="at most 20 free pixels an image for exact; got 21"):
+    with pytest.raises(ValueError, match="for exact; got 15x16 with 21 free pixels"):
         Exact().find_map(model)
+    torus = random_grid(1, 8, 9, periodic=True)
+    with pytest.raises(ValueError, match=r"a side of at most 14 \(7 on a torus\)"):
+        Exact().find_map(torus)

@@ -195,6 +195,7 @@ void test_small_grids_match_enumeration() {
 template <typename Capacity>
 void test_large_grids_are_proved() {
   const auto checkerboard = [](int64_t y, int64_t x) { return (y + x) % 2 ? 10 : -10; };
+  const auto sign = [](int64_t, int64_t) { return 2 * uniform(0, 1) - 1; };
   const auto left_right = [](int64_t, int64_t x) { return x < 50 ? 7 : -7; };
   const auto up_down = [](int64_t y, int64_t) { return y < 50000 ? 3 : -3; };
   const auto rare = [](int64_t, int64_t) { return uniform(0, 40) ? 0 : uniform(-500, 500); };
@@ -208,6 +209,7 @@ void test_large_grids_are_proved() {
     }
     prove("sparse", 300, 200, rare, random_in(0, 90));  // what the waves are for
     prove("small integers", 200, 200, random_in(-2, 2), random_in(0, 2));
+    prove("many long paths", 300, 300, sign, constant(2));  // waves and searches take turns
     prove("no couplings", 40, 50, random_in(-9, 9), constant(0));
     prove("no terminals", 40, 50, constant(0), random_in(0, 9));
     prove("all equal", 60, 70, constant(5), constant(5));
@@ -238,8 +240,8 @@ void test_snakes_are_proved() {
   solve_and_prove(snake<Capacity>("snake with two ends", 301, 1000, [](int64_t i, int64_t n) {
     return i == 0 ? int64_t{900} : i == n - 1 ? int64_t{-800} : int64_t{0};
   }));
-  const auto anything = [](int64_t, int64_t) { return uniform(-100, 100); };
-  solve_and_prove(snake<Capacity>("random snake", 301, 700, anything));
+  solve_and_prove(snake<Capacity>("random snake", 301, 700,
+                                  [](int64_t, int64_t) { return uniform(-100, 100); }));
   solve_and_prove(snake<Capacity>("snake of two halves", 101, 1000000, [](int64_t i, int64_t n) {
     return i < n / 2 ? uniform(1, 100) : uniform(-100, -1);
   }));
@@ -293,7 +295,6 @@ struct Image {
   }
 };
 
-// Returns the rounding.
 template <typename Real, typename Capacity>
 double check_graph_cut(const Image<Real>& image, bool expect_lossless) {
   const auto& shape = image.shape;
