@@ -176,6 +176,7 @@ def test_spin_glass_ground_states(shared_data, seed):
     assert proven.status == (Status.OPTIMAL,)
     assert proven.energy.item() == pytest.approx(answer, abs=1e-6)
     assert proven.gap.item() < 1e-4
+    assert Exact().find_map(model).energy.item() == pytest.approx(answer, abs=1e-6)
     found = Annealing(sweeps=1000, chains=100).find_map(model)
     assert found.energy.item() == pytest.approx(answer, abs=1e-4)
     assert found.lower_bound.item() <= answer
