@@ -1,5 +1,6 @@
 # make demo    build everything in .venv and look at the demo picture
 # make test    run the test suite
+# make bench   measure against others, into bench/results
 # make lint    ruff and clang-format, as CI does
 # make clean   remove .venv, builds and the demo's output
 #
@@ -12,7 +13,7 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard kernels/*) $(wildcard solvers
 CXX_FILES := $(wildcard kernels/*.h kernels/*.cpp kernels/*.cu solvers/*.h solvers/*.cpp \
 	tests/native/*.h tests/native/*.cpp tests/native/*.cu)
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -24,6 +25,10 @@ demo: $(VENV)/built
 
 test: $(VENV)/built
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+bench: $(VENV)/built
+	$(PIP) --requirement bench/requirements.txt
+	$(BIN)/python bench/peers.py
 
 lint: $(VENV)/built
 	$(BIN)/ruff check .

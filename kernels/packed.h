@@ -60,32 +60,47 @@ inline Packed make_packed(const PackedShape& shape, float* workspace) {
   return p;
 }
 
+// Calls visit(colour, index of the row's first site, first pixel, sites) for both colours of every
+// row of `height` x `width` values: value x of the row belongs to site j where x = first + 2 j.
+template <typename Visit>
+void for_each_half_row(const Packed& p, int64_t height, int64_t width, Visit visit) {
+  for (int64_t y = 0; y < height; ++y) {
+    for (int64_t parity = 0; parity < 2; ++parity) {
+      visit(static_cast<int>((y + parity) & 1), p.row(y), y * width + parity,
+            (width + 1 - parity) / 2);
+    }
+  }
+}
+
 // Flushed potentials of the grid; states are left 0. Returns whether a pixel is clamped.
 inline bool pack_potentials(const Grid& g, const Packed& p) {
   const PackedShape& s = p.shape;
   memset(p.unary[0], 0, static_cast<size_t>(s.floats()) * sizeof(float));
   const int64_t columns = right_columns(g), rows = down_rows(g);
-  bool clamped = false;
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t x = 0; x < s.width; ++x) {
-      const int64_t c = (y + x) & 1, at = p.row(y) + (x >> 1);
-      const float unary = g.unary[y * s.width + x];
-      if (is_clamp(unary)) {
-        p.force[c][at] = unary;
-        clamped = true;
-      } else {
-        p.unary[c][at] = flush(unary);
-      }
-      if (x < columns) p.right[c][at] = flush(g.right[y * columns + x]);
-      if (y < rows) p.down[c][at] = flush(g.down[y * s.width + x]);
+  uint32_t clamped = 0;
+  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) {
+      const float unary = g.unary[from + 2 * j];
+      const bool clamp = is_clamp(unary);
+      p.unary[c][at + j] = clamp ? 0.0f : flush(unary);
+      p.force[c][at + j] = clamp ? unary : 0.0f;
+      clamped |= clamp;
     }
+  });
+  for_each_half_row(p, s.height, columns, [&](int c, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) p.right[c][at + j] = flush(g.right[from + 2 * j]);
+  });
+  for_each_half_row(p, rows, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) p.down[c][at + j] = flush(g.down[from + 2 * j]);
+  });
+  if (s.wraps_x) {
     // The first pixel's left neighbour is the last pixel: its coupling in the margin.
-    if (s.wraps_x) {
-      const int64_t last = (y + s.width - 1) & 1;
-      p.right[last][p.row(y) - 1] = p.right[last][p.row(y) + s.sites() - 1];
+    for (int64_t y = 0; y < s.height; ++y) {
+      float* right = p.right[(y + s.width - 1) & 1] + p.row(y);
+      right[-1] = right[s.sites() - 1];
     }
   }
-  return clamped;
+  return clamped != 0;
 }
 
 // Copies the states that wrap around a row of one colour into its margins.
@@ -99,26 +114,22 @@ inline void wrap_row(const Packed& p, int colour, int64_t y) {
 template <typename Value>
 void pack_states(const Packed& p, Value value) {
   const PackedShape& s = p.shape;
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t x = 0; x < s.width; ++x) {
-      p.state[(y + x) & 1][p.row(y) + (x >> 1)] = value(y * s.width + x);
-    }
-    if (s.wraps_x) {
-      wrap_row(p, 0, y);
-      wrap_row(p, 1, y);
-    }
+  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) p.state[c][at + j] = value(from + 2 * j);
+  });
+  for (int64_t y = 0; s.wraps_x && y < s.height; ++y) {
+    wrap_row(p, 0, y);
+    wrap_row(p, 1, y);
   }
 }
 
-// Calls visit(pixel, state) for every pixel, row by row.
+// Calls visit(pixel, state) for every pixel.
 template <typename Visit>
 void unpack_states(const Packed& p, Visit visit) {
   const PackedShape& s = p.shape;
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t x = 0; x < s.width; ++x) {
-      visit(y * s.width + x, p.state[(y + x) & 1][p.row(y) + (x >> 1)]);
-    }
-  }
+  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) visit(from + 2 * j, p.state[c][at + j]);
+  });
 }
 
 // Arrays of the row above or below, as a pixel of `colour` sees them; the empty row beyond an open

@@ -142,11 +142,11 @@ inline void unpack_mask(const Packed& p, uint8_t* mask) {
 // Adds the 16-bit counts to the caller's and sets them to 0.
 inline void drain_counts(const GibbsSweep& sweep, int32_t* counts) {
   const PackedShape& s = sweep.packed.shape;
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t x = 0; x < s.width; ++x) {
-      counts[y * s.width + x] += sweep.counts[(y + x) & 1][sweep.packed.row(y) + (x >> 1)];
-    }
-  }
+  for_each_half_row(sweep.packed, s.height, s.width,
+                    [&](int c, int64_t at, int64_t from, int64_t sites) {
+                      const uint16_t* half = sweep.counts[c] + at;
+                      for (int64_t j = 0; j < sites; ++j) counts[from + 2 * j] += half[j];
+                    });
   memset(sweep.counts[0], 0, static_cast<size_t>(2 * s.plane()) * sizeof(uint16_t));
 }
 
