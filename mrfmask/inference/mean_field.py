@@ -15,7 +15,6 @@ from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Status
 
-
 # Sweeps before the bound is evaluated for the first time; an evaluation costs about as much.
 FIRST_STOP = 8
 

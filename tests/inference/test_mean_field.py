@@ -24,10 +24,21 @@ def test_mean_field_bound_is_below_log_partition(model, beta):
 
 @given(grids(), BETAS)
 def test_mean_field_bound_never_falls(model, beta):
-    trace = MeanField(beta=beta).marginals(model).stats["trace"]
-    values = [value.item() for _, value in trace]
+    mean, values = None, []
+    for _ in range(12):
+        result = MeanField(beta=beta, max_sweeps=1, start=mean).marginals(model)
+        mean = 2 * result.probability - 1
+        values.append(result.log_partition.item())
     slack = 1e-5 * (1 + max(map(abs, values)))
     assert all(b >= a - slack for a, b in itertools.pairwise(values))
+
+
+def test_mean_field_trace_ends_in_the_reported_bound():
+    result = MeanField(max_sweeps=20, tolerance=1e-30).marginals(random_grid(2, 9, 9))
+    sweeps, bounds = zip(*result.stats["trace"], strict=True)
+    assert sweeps[0] == 8
+    assert sweeps[-1] <= 20
+    assert torch.equal(bounds[-1], result.log_partition)
 
 
 @given(grids(dtype=torch.float64), BETAS)
