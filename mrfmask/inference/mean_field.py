@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -11,21 +11,24 @@ from torch import Tensor
 
 from mrfmask import ops
 from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.mean_field_float64 import float64_sweeps
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Status
 
+POTENTIALS = ("unary", "right", "down", "constant")
 # Sweeps before the bound is evaluated for the first time; an evaluation costs about as much.
 FIRST_STOP = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeanField(Method):
-    r"""Coordinate ascent on the evidence lower bound, a colour of the grid at a time, in float32.
+    r"""Coordinate ascent on the evidence lower bound, a colour of the grid at a time.
 
     ``m_i = tanh(beta (unary_i + sum_j pairwise_ij m_j))`` until no mean of the image moves by more
     than `tolerance` in a sweep. The bound ``-beta <E> + entropy <= log Z`` holds at every step and
-    never falls, up to rounding.
+    never falls, up to rounding. float32 models run in native code; float64 models in PyTorch,
+    slowly and differentiable in the potentials (through all sweeps), for checks.
 
     Args:
         beta: inverse temperature, positive.
@@ -100,7 +103,6 @@ class MeanField(Method):
         """
         self.check_model(model)
         mean = self._checked_start(model)
-        potentials = ops.float32_potentials(model)
         done = torch.zeros(len(model), dtype=torch.int64)
         change = torch.full((len(model),), torch.inf)
         trace = []
@@ -108,19 +110,28 @@ class MeanField(Method):
         while at < self.max_sweeps and (not trace or bool((change > self.tolerance).any())):
             more = min(max(at, FIRST_STOP), self.max_sweeps - at)
             active = change > self.tolerance
-            part = [t[active] if isinstance(t, Tensor) else t for t in potentials]
-            new_mean, sweeps, new_change = ops.mean_field(
-                *part, self.beta, mean[active] if mean is not None else None, more, self.tolerance
-            )
+            new_mean, sweeps, new_change = self._sweeps(model, active, mean, more)
             if mean is None:
                 mean, change, done = new_mean, new_change, sweeps
             else:
-                mean, change = mean.clone(), change.clone()
-                mean[active], change[active] = new_mean, new_change
-                done[active] += sweeps
+                mean = mean.index_put((active,), new_mean)
+                change = change.index_put((active,), new_change)
+                done = done.index_put((active,), done[active] + sweeps)
             at += more
-            trace.append((at, evidence_lower_bound(model, mean, self.beta)))
+            trace.append((at, evidence_lower_bound(model, mean.detach(), self.beta)))
         return mean, done, change, trace
+
+    def _sweeps(
+        self, model: IsingGrid, active: Tensor, start: Tensor | None, sweeps: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """At most `sweeps` more sweeps of the active images: means, sweeps done, last change."""
+        begin = None if start is None else start[active]
+        if model.dtype == torch.float64:
+            part = replace(model, **{n: getattr(model, n)[active] for n in POTENTIALS})
+            return float64_sweeps(part, self.beta, begin, sweeps, self.tolerance)
+        *potentials, periodic = ops.float32_potentials(model)
+        part = [t[active] for t in potentials]
+        return ops.mean_field(*part, periodic, self.beta, begin, sweeps, self.tolerance)
 
     def _checked_start(self, model: IsingGrid) -> Tensor | None:
         if self.start is None:
@@ -135,7 +146,7 @@ class MeanField(Method):
             )
         if not bool((self.start.abs() <= 1).all()):
             raise ValueError("start must lie in [-1, 1]; got a value outside. Use 2 p - 1.")
-        return self.start.detach().to(torch.float32)
+        return self.start.to(model.dtype)
 
 
 def evidence_lower_bound(

@@ -103,3 +103,25 @@ def test_mean_field_map_brackets_the_minimum(model):
     assert result.lower_bound.item() <= minimum + 1e-9
     assert minimum <= result.energy.item() + 1e-9
     assert result.verify(model)
+
+
+@given(grids(dtype=torch.float32))
+def test_mean_field_kernel_agrees_with_float64(model):
+    options = {"beta": 0.6, "max_sweeps": 6, "tolerance": 1e-30}
+    fast = MeanField(**options).marginals(model)
+    exact = MeanField(**options).marginals(model.to(torch.float64))
+    assert torch.allclose(fast.probability.double(), exact.probability, atol=3e-5)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_mean_field_in_float64_is_differentiable(periodic):
+    model = random_grid(2, 3, 4, coupling=0.3, periodic=periodic, dtype=torch.float64)
+    clamp = torch.zeros(2, 3, 4, dtype=torch.bool)
+    clamp[0, 1, 1] = True
+
+    def probability(unary, right, down):
+        clamped = IsingGrid(unary, right, down, periodic=periodic).clamp(on=clamp)
+        return MeanField(max_sweeps=10, tolerance=1e-30).marginals(clamped).probability
+
+    inputs = [t.clone().requires_grad_() for t in (model.unary, model.right, model.down)]
+    assert torch.autograd.gradcheck(probability, inputs)
