@@ -80,9 +80,11 @@ MRFMASK_HD float log2_odds(const Grid& g, int32_t y, int32_t x, float log2_rate,
   return is_clamp(unary) ? unary : log2_rate * field;
 }
 
-// 2 * beta / ln 2: turns a local field into the base-2 log odds of "on".
+// 2 * beta / ln 2: turns a local field into the base-2 log odds of "on". Limited, so that no
+// product with a field overflows: beyond the limit every field but 0 decides.
 MRFMASK_HD float log2_odds_rate(double beta) {
-  return static_cast<float>(2.0 * beta * 1.4426950408889634);
+  const double rate = 2.0 * beta * 1.4426950408889634;
+  return static_cast<float>(rate < 0x1p100 ? rate : 0x1p100);
 }
 
 }  // namespace MRFMASK_ISA

@@ -79,11 +79,10 @@ void count_equal(const Grid& g, const GibbsOutput& out) {
 void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
   const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
   const Stream stream{run.key, run.stream, run.chain};
-  if (!run.start_given) {
-    for (int32_t y = 0; y < g.height; ++y) {
-      for (int32_t x = 0; x < g.width; ++x) {
-        out.mask[static_cast<int64_t>(y) * g.width + x] = gibbs_start(g, y, x, stream);
-      }
+  for (int32_t y = 0; y < g.height; ++y) {
+    for (int32_t x = 0; x < g.width; ++x) {
+      const int64_t i = static_cast<int64_t>(y) * g.width + x;
+      if (!run.start_given || is_clamp(g.unary[i])) out.mask[i] = gibbs_start(g, y, x, stream);
     }
   }
   for (int64_t i = 0; i < pixels; ++i) out.counts[i] = 0;

@@ -77,6 +77,17 @@ def _check_tables(unary: Tensor, right: Tensor, down: Tensor) -> None:
                 f"{name} must have shape {shape}; got {tuple(table.shape)}. The last sides run "
                 "over the states off, on."
             )
+    batch, height, width, _ = unary.shape
+    for name, table, fits in (
+        ("right", right, [(batch, height, width - 1), (batch, height, width)]),
+        ("down", down, [(batch, height - 1, width), (batch, height, width)]),
+    ):
+        if tuple(table.shape[:3]) not in fits:
+            raise ValueError(
+                f"{name} must have shape {(*fits[0], 2, 2)} for open grids of {height}x{width}, "
+                f"{(*fits[1], 2, 2)} for periodic ones; got {tuple(table.shape)}. One table a "
+                "coupling."
+            )
     if torch.isneginf(unary).any() or unary.isnan().any():
         raise ValueError(
             "unary must hold finite costs or +inf (a forbidden state); got NaN or -inf. "

@@ -18,6 +18,7 @@ Conventions, the same in every module:
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -139,9 +140,10 @@ class IsingGrid:
     def __len__(self) -> int:
         return self.unary.shape[0]
 
-    def __getitem__(self, images: int | slice) -> IsingGrid:
+    def __getitem__(self, images: int | slice | Int[Tensor, " images"]) -> IsingGrid:
         """Some of the images, as a model with a batch dimension: ``model[3]``, ``model[:8]``."""
-        if isinstance(images, int):
+        if isinstance(images, Integral):
+            images = int(images)
             if not -len(self) <= images < len(self):
                 raise IndexError(
                     f"images must lie in a batch of {len(self)}; got {images}. Count from 0."
@@ -246,6 +248,11 @@ class IsingGrid:
     ) -> Float[Tensor, "*masks"]:
         """``-beta E(mask) - log Z``, in nats, for a log partition function (batch,) at `beta`."""
         energy = self.energy(mask)
+        if not isinstance(log_partition, Tensor):
+            raise TypeError(
+                f"log_partition must be a tensor; got {type(log_partition).__name__}. Gibbs "
+                "sampling has none: use exact, or mean_field for a lower bound."
+            )
         if log_partition.shape != self.unary.shape[:1]:
             raise ValueError(
                 f"log_partition must have shape ({len(self)},), one value an image; got "

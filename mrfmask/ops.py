@@ -7,6 +7,7 @@ they compose with torch.compile; inputs have been validated by `IsingGrid` and t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -130,7 +131,7 @@ def mean_field(
     right: Tensor,
     down: Tensor,
     periodic: bool,
-    beta: float,
+    beta: Tensor,
     start: Tensor | None,
     max_sweeps: int,
     tolerance: float,
@@ -142,7 +143,7 @@ def mean_field(
         right: couplings to the right.
         down: couplings down.
         periodic: whether they wrap around.
-        beta: inverse temperature.
+        beta: (batch,) float64, inverse temperature of each image.
         start: (batch, height, width) float32 in [-1, 1], or None for tanh(beta unary).
         max_sweeps: most sweeps for any image.
         tolerance: largest change of a mean in the last sweep that counts as converged.
@@ -158,7 +159,7 @@ def mean_field(
     _native.mean_field(
         *(_numpy(t) for t in (unary, right, down)),
         periodic,
-        beta,
+        _numpy(beta),
         max_sweeps,
         tolerance,
         start is not None,
@@ -198,13 +199,6 @@ def exact_uniforms(seed: Tensor, samples: int, draws: int) -> Tensor:
 @torch.library.register_fake("mrfmask::exact_uniforms", lib=_LIBRARY)
 def _(seed, samples, draws):
     return seed.new_empty(samples, draws, dtype=torch.float64)
-
-
-def float32_potentials(model: IsingGrid) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """What the float32 kernels take of a model: unary, right, down, periodic."""
-    tensors = (model.unary, model.right, model.down)
-    unary, right, down = (t.detach().to(torch.float32).contiguous() for t in tensors)
-    return unary, right, down, model.periodic
 
 
 @_on_cpu
@@ -256,3 +250,41 @@ def _(unary, right, down, periodic, tie_max, wide):
         torch.empty(right.shape, dtype=capacity, device=unary.device),
         torch.empty(down.shape, dtype=capacity, device=unary.device),
     )
+
+
+@dataclass(frozen=True)
+class Float32Potentials:
+    """What the float32 kernels take of a model.
+
+    Images far from unit size are divided by a power of two, which float32 does exactly, so that no
+    model is too small or too large for float32: inverse temperatures must be multiplied by `scale`,
+    and so must energies that come back.
+    """
+
+    unary: Tensor
+    right: Tensor
+    down: Tensor
+    periodic: bool
+    scale: Tensor  # (batch,) float64
+
+    @property
+    def arguments(self) -> tuple[Tensor, Tensor, Tensor, bool]:
+        """The first arguments of the operators."""
+        return self.unary, self.right, self.down, self.periodic
+
+
+def float32_potentials(model: IsingGrid) -> Float32Potentials:
+    """The potentials of a model in float32, each image at about unit size."""
+    tensors = [t.detach() for t in (model.unary, model.right, model.down)]
+    largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
+    for tensor in tensors:
+        if tensor[0:1].numel():
+            finite = tensor.abs().nan_to_num(posinf=0.0).flatten(1).amax(dim=1)
+            largest = torch.maximum(largest, finite.to(torch.float64))
+    exponent = torch.frexp(largest).exponent
+    exponent = torch.where(exponent.abs() > 20, exponent, 0)
+    if bool(exponent.any()):
+        tensors = [torch.ldexp(t.to(torch.float64), -exponent[:, None, None]) for t in tensors]
+    unary, right, down = (t.to(torch.float32).contiguous() for t in tensors)
+    scale = torch.ldexp(torch.ones_like(largest), exponent)
+    return Float32Potentials(unary, right, down, model.periodic, scale)

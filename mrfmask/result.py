@@ -22,14 +22,22 @@ class Status(enum.Enum):
     CONVERGED = "converged to the tolerance"
     SWEEP_LIMIT = "stopped by max_sweeps before convergence; raise max_sweeps or tolerance"
     MIXED = "all sweeps done; R-hat of the energy is at most 1.01"
-    UNMIXED = "all sweeps done, but R-hat of the energy is above 1.01; raise burn_in and sweeps"
+    UNMIXED = (
+        "all sweeps done, but R-hat of the energy is above 1.01, or unknown for under 4 sweeps; "
+        "raise burn_in and sweeps"
+    )
 
 
 class Certificate(Protocol):
     """A proof of a lower bound that can be checked without trusting the solver."""
 
-    def proves(self, model: Any, lower_bound: Float[Tensor, " batch"]) -> bool:
-        """True if the proof holds for this model and this bound."""
+    def proves(
+        self,
+        model: Any,
+        mask: Bool[Tensor, "batch height width"],
+        lower_bound: Float[Tensor, " batch"],
+    ) -> bool:
+        """True if the proof holds for this model, this mask and this bound."""
         ...
 
 
@@ -91,7 +99,9 @@ class MapResult:
         same = (energy == self.energy) | ((energy - self.energy).abs() <= slack)
         if not same.all() or (self.lower_bound > energy + slack).any():
             return False
-        return self.certificate is None or self.certificate.proves(model, self.lower_bound)
+        return self.certificate is None or self.certificate.proves(
+            model, self.mask, self.lower_bound
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +148,8 @@ class Samples:
         masks: (batch, chains, height, width) bool, the state of each chain after the last sweep.
         mean: (batch, height, width), share of kept sweeps and chains in which a pixel was on.
         counts: (batch, chains, height, width) int32, kept sweeps in which a pixel was on.
-        energies: (batch, chains, sweeps) float64, energy after each kept sweep.
+        energies: (batch, chains, sweeps) float64, energy after each kept sweep, from float32
+            fields: good to about 1e-7 of the sum of all terms. `model.energy(masks)` is exact.
         r_hat: (batch,) split R-hat of the energy; near 1 when chains agree.
         effective_sample_size: (batch,) of the energy over all chains.
         status: one Status an image.

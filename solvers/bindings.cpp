@@ -122,14 +122,15 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
 }
 
 void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
-                Array<const float, 3> down, bool periodic, double beta, int64_t max_sweeps,
-                float tolerance, bool start_given, Array<float, 3> mean, Array<int64_t, 1> sweeps,
-                Array<float, 1> change, int threads, const std::string& isa) {
+                Array<const float, 3> down, bool periodic, Array<const double, 1> beta,
+                int64_t max_sweeps, float tolerance, bool start_given, Array<float, 3> mean,
+                Array<int64_t, 1> sweeps, Array<float, 1> change, int threads,
+                const std::string& isa) {
   const mrfmask::Loops& loops = loops_named(isa);
   const Batch batch{unary, right, down, periodic};
-  const mrfmask::MeanFieldRun run{beta, max_sweeps, tolerance, start_given};
   const nb::gil_scoped_release release;
   const auto run_image = [&](int64_t image, auto poll) {
+    const mrfmask::MeanFieldRun run{beta.data()[image], max_sweeps, tolerance, start_given};
     const Workspace workspace = make_workspace(loops.workspace_bytes(batch.image(image)));
     mrfmask::MeanFieldOutput out{mean.data() + image * batch.pixels(), 0, 0.0f, workspace.get()};
     loops.mean_field(batch.image(image), run, out, as_poll(poll));

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -49,16 +50,20 @@ void for_each_item(int64_t items, int threads, Work work, Check check) {
   };
   std::vector<std::thread> pool;
   const int64_t wanted = threads < items ? threads : items;
-  for (int64_t i = 1; i < wanted; ++i) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      ++running;
-    }
+  pool.reserve(static_cast<size_t>(wanted > 1 ? wanted - 1 : 0));
+  const auto start_thread = [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
     pool.emplace_back([&] {
       run(false);
-      const std::lock_guard<std::mutex> lock(mutex);
+      const std::lock_guard<std::mutex> inner(mutex);
       if (--running == 0) finished.notify_one();
     });
+    ++running;
+  };
+  try {
+    for (int64_t i = 1; i < wanted; ++i) start_thread();
+  } catch (const std::system_error&) {
+    // The system has no more threads to give; those that there are do all the work.
   }
   run(true);
   // Ctrl-C must stay alive while the others finish their last item.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrfmask import Exact, Gibbs, GraphCut, IsingGrid, MeanField, _native, ops
+from mrfmask import Annealing, Exact, Gibbs, GraphCut, IsingGrid, MeanField, _native, ops
 
 ISAS = _native.isas()
 GOLDEN = {
@@ -148,7 +148,9 @@ def test_every_instruction_set_gives_the_same_bits(isa, height, width, periodic)
         )
         mean = np.zeros((2, height, width), dtype=np.float32)
         sweeps, change = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.float32)
-        _native.mean_field(*arrays, periodic, 1.1, 40, 1e-6, False, mean, sweeps, change, 1, isa)
+        _native.mean_field(
+            *arrays, periodic, np.full(2, 1.1), 40, 1e-6, False, mean, sweeps, change, 1, isa
+        )
         return [mask, counts, energies, best, right, down, mean, sweeps, change]
 
     for got, expected in zip(run(isa), run("baseline"), strict=True):
@@ -160,11 +162,37 @@ def test_every_instruction_set_gives_the_same_bits(isa, height, width, periodic)
 
 def test_flushing_subnormals_changes_no_bit():
     tiny = plain_grid(1, 8, 9, signs=0)
-    model = IsingGrid(*(t * 2.0**-54 for t in (tiny.unary, tiny.right, tiny.down)))
-    plain = ops.mean_field(*ops.float32_potentials(model), 2.0**50, None, 30, 1e-9)[0]
+    potentials = [t * 2.0**-54 for t in (tiny.unary, tiny.right, tiny.down)]
+    beta = torch.tensor([2.0**50], dtype=torch.float64)
+    plain = ops.mean_field(*potentials, False, beta, None, 30, 1e-9)[0]
     assert torch.set_flush_denormal(True)
     try:
-        flushed = ops.mean_field(*ops.float32_potentials(model), 2.0**50, None, 30, 1e-9)[0]
+        flushed = ops.mean_field(*potentials, False, beta, None, 30, 1e-9)[0]
     finally:
         torch.set_flush_denormal(False)
     assert torch.equal(plain, flushed)
+
+
+@pytest.mark.parametrize("power", [-90, -60, 60, 90])
+def test_a_model_and_its_multiple_give_the_same_bits(power):
+    model = plain_grid(2, 9, 14, signs=0)
+    scaled = IsingGrid(*(t * 2.0**power for t in (model.unary, model.right, model.down)))
+    beta = 2.0**-power
+    first, second = Gibbs(seed=1).sample(model), Gibbs(seed=1, beta=beta).sample(scaled)
+    assert torch.equal(first.masks, second.masks)
+    assert torch.equal(first.energies, second.energies * beta)
+    means = [MeanField().marginals(model), MeanField(beta=beta).marginals(scaled)]
+    assert torch.equal(means[0].probability, means[1].probability)
+    best = [Annealing(sweeps=30).find_map(m).mask for m in (model, scaled)]
+    assert torch.equal(*best)
+
+
+def test_a_huge_beta_is_no_different_from_a_large_one():
+    model = plain_grid(1, 6, 7, signs=0)
+    for kind, attribute in ((Gibbs, "mean"), (MeanField, "probability")):
+        answers = [getattr(kind(beta=b)(model), attribute) for b in (1e30, 1e39, 1e300)]
+        assert not answers[0].isnan().any()
+        assert torch.equal(answers[0], answers[1])
+        assert torch.equal(answers[0], answers[2])
+    flat = IsingGrid(torch.zeros(1, 4, 4), torch.zeros(1, 4, 3), torch.zeros(1, 3, 4))
+    assert (MeanField(beta=1e39).marginals(flat).probability == 0.5).all()

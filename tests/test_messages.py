@@ -87,6 +87,11 @@ CALLS = [
         "log_partition must have shape (2,), one value an image; got (1,)",
     ),
     (
+        lambda: MODEL.log_prob(MASK, None),
+        TypeError,
+        "log_partition must be a tensor; got NoneType",
+    ),
+    (
         lambda: MODEL.clamp(on=ONE, off=ONE),
         ValueError,
         "off must not contradict another clamp; got pixel (1, 1) of image 0",
@@ -111,6 +116,11 @@ CALLS += [
         lambda: IsingGrid.from_costs(UNARY, *COSTS[1:]),
         ValueError,
         "unary must have shape (batch, height, width, 2); got (2, 3, 4)",
+    ),
+    (
+        lambda: IsingGrid.from_costs(COSTS[0], COSTS[2], COSTS[2]),
+        ValueError,
+        "right must have shape (2, 3, 3, 2, 2) for open grids of 3x4, (2, 3, 4, 2, 2) for",
     ),
     (
         lambda: IsingGrid.from_costs(COSTS[0], RIGHT, COSTS[2]),

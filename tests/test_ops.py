@@ -32,9 +32,10 @@ def calls():
         potentials = (model.unary, model.right, model.down, periodic)
         for keep in (False, True):
             yield f"gibbs {periodic} {keep}", ops.gibbs, gibbs_arguments(model, keep)
-        yield f"mean_field {periodic}", ops.mean_field, (*potentials, 0.8, None, 6, 1e-5)
+        beta = torch.tensor([0.8, 1.1], dtype=torch.float64)
+        yield f"mean_field {periodic}", ops.mean_field, (*potentials, beta, None, 6, 1e-5)
         start = torch.zeros(2, 4, 5)
-        yield f"mean_field start {periodic}", ops.mean_field, (*potentials, 0.8, start, 6, 1e-5)
+        yield f"mean_field start {periodic}", ops.mean_field, (*potentials, beta, start, 6, 1e-5)
         for wide in (False, True):
             yield f"graph_cut {periodic} {wide}", ops.graph_cut, (*potentials, wide, wide)
     yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
@@ -53,7 +54,8 @@ def test_operators_run_inside_torch_compile():
 
     @torch.compile(fullgraph=True, backend="aot_eager")
     def means(unary, right, down):
-        return ops.mean_field(unary, right, down, False, 1.0, None, 50, 1e-6)[0] * 2
+        return ops.mean_field(unary, right, down, False, beta, None, 50, 1e-6)[0] * 2
 
-    expected = ops.mean_field(model.unary, model.right, model.down, False, 1.0, None, 50, 1e-6)[0]
+    beta = torch.ones(2, dtype=torch.float64)
+    expected = ops.mean_field(model.unary, model.right, model.down, False, beta, None, 50, 1e-6)[0]
     assert torch.equal(means(model.unary, model.right, model.down), expected * 2)

@@ -117,7 +117,7 @@ class Report:
         for status in WORTH_A_NOTE:
             count = sum(record["status"] == status.name.lower() for _, record, _ in self._rows)
             if count:
-                self._console.print(Text(f"Note: {count} of {len(self._rows)} {status.value}."))
+                self._console.print(Text(f"Note: {count} of {len(self._rows)}: {status.value}."))
         skipped = sum(skipped for *_, skipped in self._rows)
         parts = [f"{len(self._rows) - skipped} done"]
         parts += [f"{skipped} skipped (done before)"] * bool(skipped)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.auto import find_map_auto
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.mean_field import MeanField
-from mrfmask.inference.method import Answer, Method
+from mrfmask.inference.method import Answer, Method, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
 
@@ -32,10 +33,10 @@ def find_map(
 
     Args:
         model: a batch of images.
-        method: a name in METHODS that answers "map", or "auto": what is exact for this model
-            (graph_cut where all couplings have one sign, exact where a side is narrow),
-            else annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method``
-            and ``result.reason`` say which and why.
+        method: a name in METHODS that answers "map", or "auto": for each image what is exact for it
+            (graph_cut where all couplings have one sign, exact where a side is narrow), else
+            annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method`` and
+            ``result.reason`` say which and why.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
         **options: of the method, e.g. ``tie="max"`` for graph_cut; see METHODS[method].
 
@@ -55,13 +56,14 @@ def find_map(
         if time_limit_s is not None:
             options["time_limit_s"] = time_limit_s
         return make_method(method, "map", options).find_map(model)
+    if time_limit_s is not None:
+        check_positive("time_limit_s", time_limit_s)
     if options:
         raise TypeError(
             "method must be named when options are given; got method='auto' with "
             f"{sorted(options)}. Choose a method, e.g. method='graph_cut'."
         )
-    chosen, reason = _choose(model, time_limit_s)
-    return replace(chosen.find_map(model), reason=reason)
+    return find_map_auto(model, time_limit_s)
 
 
 def marginals(model: IsingGrid, method: str = "mean_field", **options: Any) -> Marginals:
@@ -121,18 +123,3 @@ def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:
             has = ", ".join(sorted(known)) or "none"
             raise TypeError(f"options must be ones that {name} has; got {option!r}. It has: {has}.")
     return METHODS[name](**options)
-
-
-def _choose(model: IsingGrid, time_limit_s: float | None) -> tuple[Method, str]:
-    """The method for "auto", and why."""
-    GraphCut().check_model(model)
-    if GraphCut.accepts(model):
-        sign = "associative" if model.is_associative else "repulsive"
-        return GraphCut(), f"all couplings are {sign}, so a minimum cut is exact"
-    if Exact.accepts(model):
-        return Exact(), "narrow enough, or few enough free pixels, to go through all states"
-    if time_limit_s is not None:
-        start = Annealing().find_map(model).mask
-        reason = "couplings of both signs and a time limit was given; started from annealing"
-        return Ilp(time_limit_s=time_limit_s, start=start), reason
-    return Annealing(), "couplings of both signs and too many pixels for exact: no proof"

@@ -71,9 +71,10 @@ class Annealing(Method):
         """The state of lowest energy that any chain visited after a sweep."""
         self.check_model(model)
         batch = len(model)
+        potentials = ops.float32_potentials(model)
         _, _, energies, best, _, _ = ops.gibbs(
-            *ops.float32_potentials(model),
-            self._schedule(model),
+            *potentials.arguments,
+            self._schedule(model) * potentials.scale[:, None],
             seeds.as_tensor(self.seed, batch),
             None,
             self.chains,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.inference import diagnostics, seeds
@@ -24,7 +25,7 @@ from mrfmask.ops import exact_uniforms
 from mrfmask.result import MapResult, Marginals, Samples, Status
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Exact(Method):
     """MAP, marginals, log Z and independent samples without approximation, any signs, in float64.
 
@@ -67,17 +68,20 @@ class Exact(Method):
     @staticmethod
     def accepts(model: IsingGrid) -> bool:
         """True if every image is narrow enough or has few enough free pixels."""
-        return _is_narrow(model) or _most_free(model) <= MOST_FREE_PIXELS
+        return bool(solvable_images(model).all())
 
     def find_map(self, model: IsingGrid) -> MapResult:
         """A mask of minimum energy; which one among ties is not promised."""
         self._check(model)
         found = [image.minimum() for image in _each_image(model)]
         mask = _stack([mask for mask, _ in found], model.unary.bool())
+        energy = model.energy(mask).detach()
+        minimum = _stack([energy for _, energy in found], model.constant.detach())
         return MapResult(
             mask=mask,
-            energy=model.energy(mask).detach(),
-            lower_bound=_stack([energy for _, energy in found], model.constant.detach()),
+            energy=energy,
+            # Where large terms cancel, two orders of summation differ by more than usual.
+            lower_bound=torch.minimum(minimum, energy),
             status=(Status.OPTIMAL,) * len(model),
             method=self.name,
         )
@@ -120,6 +124,12 @@ class Exact(Method):
                 f"model must have {self.needs} for exact; got {model.shape[1]}x{model.shape[2]} "
                 f"with {_most_free(model)} free pixels. Use graph_cut, ilp, mean_field or gibbs."
             )
+
+
+def solvable_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
+    """Which images are narrow enough or have few enough free pixels."""
+    free = (~model.clamped).sum(dim=(1, 2))
+    return (free <= MOST_FREE_PIXELS) | _is_narrow(model)
 
 
 def _is_narrow(model: IsingGrid) -> bool:

@@ -25,7 +25,7 @@ class FlowCertificate:
         exponent: (batch,) potentials were multiplied by ``2 ** exponent`` and rounded.
         right: net flow from each pixel to its right neighbour, shaped like the model's `right`.
         down: net flow to the pixel below, shaped like the model's `down`.
-        flipped: whether every second pixel was turned round first (repulsive models).
+        flipped: (batch,), images whose every second pixel was turned round first (repulsive).
         mask: (batch, height, width), the cut: source side on, before turning back.
 
     Reference:
@@ -35,20 +35,28 @@ class FlowCertificate:
     exponent: Int[Tensor, " batch"]
     right: Int[Tensor, "batch height width-1"]
     down: Int[Tensor, "batch height-1 width"]
-    flipped: bool
+    flipped: Bool[Tensor, " batch"]
     mask: Bool[Tensor, "batch height width"]
 
-    def proves(self, model: Any, lower_bound: Float[Tensor, " batch"]) -> bool:
-        """True if flow and cut fit the model and prove at least `lower_bound` for every image."""
+    def proves(
+        self,
+        model: Any,
+        mask: Bool[Tensor, "batch height width"],
+        lower_bound: Float[Tensor, " batch"],
+    ) -> bool:
+        """True if flow and cut fit the model, prove the bound, and the cut is the mask."""
         return all(
-            self._image_proves(model[b : b + 1], b, float(lower_bound[b]))
+            self._image_proves(model[b : b + 1], b, mask[b].cpu().numpy(), float(lower_bound[b]))
             for b in range(len(model))
         )
 
-    def _image_proves(self, model: Any, b: int, lower_bound: float) -> bool:
-        sign = self._flip_signs(model)
-        unary = model.unary[0].detach().cpu().double().numpy() * sign
-        turned = -1.0 if self.flipped else 1.0
+    def _image_proves(self, model: Any, b: int, mask: np.ndarray, lower_bound: float) -> bool:
+        turned = -1.0 if self.flipped[b] else 1.0
+        odd = np.indices(mask.shape).sum(axis=0) % 2 == 1
+        on = self.mask[b].cpu().numpy()
+        if not np.array_equal(mask, np.where(odd & bool(self.flipped[b]), ~on, on)):
+            return False
+        unary = model.unary[0].detach().cpu().double().numpy() * np.where(odd, turned, 1.0)
         right = model.right[0].detach().cpu().double().numpy() * turned
         down = model.down[0].detach().cpu().double().numpy() * turned
         scale = np.ldexp(1.0, int(self.exponent[b]))
@@ -66,7 +74,6 @@ class FlowCertificate:
         reduced = cost_on + _divergence(flow_right, flow_down, unary.shape)
         minimum = np.minimum(reduced, 0).sum()
 
-        on = self.mask[b].cpu().numpy()
         cut = cost_on[on].sum()
         cut += cap_right[on[:, : cap_right.shape[1]] != _next(on, 1, cap_right)].sum()
         cut += cap_down[on[: cap_down.shape[0]] != _next(on, 0, cap_down)].sum()
@@ -86,12 +93,6 @@ class FlowCertificate:
             np.abs(np.where(clamped, 0.0, unary)).sum() + np.abs(right).sum() + np.abs(down).sum()
         )
         return lower_bound <= proven + 1e-12 * (1.0 + size + abs(base))
-
-    def _flip_signs(self, model: Any) -> np.ndarray:
-        height, width = model.shape[1:]
-        if not self.flipped:
-            return np.ones((height, width))
-        return np.where(np.indices((height, width)).sum(axis=0) % 2 == 1, -1.0, 1.0)
 
 
 def _next(on: np.ndarray, axis: int, coupling: np.ndarray) -> np.ndarray:

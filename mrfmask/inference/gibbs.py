@@ -106,9 +106,11 @@ class Gibbs(Method):
         batch, height, width = model.shape
         if self.start is not None:
             check_mask("start", self.start, (batch, self.chains, height, width), model.device)
+        potentials = ops.float32_potentials(model)
+        beta = torch.full((batch, self.burn_in + self.sweeps), self.beta, dtype=torch.float64)
         masks, counts, energies, _, right_equal, down_equal = ops.gibbs(
-            *ops.float32_potentials(model),
-            torch.full((batch, self.burn_in + self.sweeps), self.beta, dtype=torch.float64),
+            *potentials.arguments,
+            beta * potentials.scale[:, None],
             seeds.as_tensor(self.seed, batch),
             self.start,
             self.chains,
@@ -117,6 +119,7 @@ class Gibbs(Method):
             False,
             keep_pairs,
         )
+        energies = energies * potentials.scale[:, None, None]
         energies = energies + model.constant.detach()[:, None, None]
         samples = diagnostics.samples_from_chains(
             model, masks, counts, energies, self.name, self.next_sweep

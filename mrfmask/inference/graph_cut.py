@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mrfmask import ops
@@ -16,7 +17,7 @@ from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GraphCut(Method):
     r"""A global minimum of the energy and its proof, by maximum flow on the grid.
 
@@ -60,19 +61,23 @@ class GraphCut(Method):
 
     def __post_init__(self) -> None:
         check_choice("tie", self.tie, ("min", "max"))
+        if not isinstance(self.lossless, bool):
+            raise TypeError(
+                f"lossless must be a bool; got {type(self.lossless).__name__}. Use True."
+            )
 
     @staticmethod
     def accepts(model: IsingGrid) -> bool:
         """True if a cut is exact for every image of the model."""
-        return model.is_associative or (model.is_repulsive and _has_two_colours(model))
+        return bool(cuttable_images(model).all())
 
     def find_map(self, model: IsingGrid) -> MapResult:
         """A global minimum of every image, with the flow that proves it."""
         self.check_model(model)
         if not self.accepts(model):
             raise ValueError(_why_not(model))
-        flipped = not model.is_associative
-        cut_model = _flip(model) if flipped else model
+        flipped = ~_images_where(model, torch.Tensor.ge)
+        cut_model = _flip(model, flipped) if bool(flipped.any()) else model
         mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=False)
         if self.lossless and bool((rounding > 0).any()):
             mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=True)
@@ -80,8 +85,7 @@ class GraphCut(Method):
         certificate = FlowCertificate(
             exponent=exponent, right=right, down=down, flipped=flipped, mask=mask
         )
-        if flipped:
-            mask = mask ^ _odd_pixels(model)
+        mask = mask ^ (_odd_pixels(model) & flipped[:, None, None])
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
@@ -112,6 +116,21 @@ def _cut_constant(model: IsingGrid) -> Float[Tensor, " batch"]:
     return total - sum(pair.sum(dim=(1, 2)) for pair in pairs)
 
 
+def cuttable_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
+    """Which images a cut is exact for."""
+    cuttable = _images_where(model, torch.Tensor.ge)
+    if _has_two_colours(model):
+        cuttable = cuttable | _images_where(model, torch.Tensor.le)
+    return cuttable
+
+
+def _images_where(
+    model: IsingGrid, compare: Callable[[Tensor, float], Tensor]
+) -> Bool[Tensor, " batch"]:
+    """Images all of whose couplings compare so with 0."""
+    return compare(model.right.flatten(1), 0).all(dim=1) & compare(model.down.flatten(1), 0).all(1)
+
+
 def _has_two_colours(model: IsingGrid) -> bool:
     _, height, width = model.shape
     odd = (width > 1 and width % 2) or (height > 1 and height % 2)
@@ -125,30 +144,35 @@ def _odd_pixels(model: IsingGrid) -> Tensor:
     return (y + torch.arange(width, device=model.device)) % 2 == 1
 
 
-def _flip(model: IsingGrid) -> IsingGrid:
+def _flip(model: IsingGrid, images: Bool[Tensor, " batch"]) -> IsingGrid:
     """The gauge transform x -> -x on odd pixels: the same energies, couplings negated."""
-    unary = torch.where(_odd_pixels(model), -model.unary, model.unary)
-    return IsingGrid(unary, -model.right, -model.down, model.constant, model.periodic)
+    where = images[:, None, None]
+    unary = torch.where(where & _odd_pixels(model), -model.unary, model.unary)
+    right, down = (torch.where(where, -t, t) for t in (model.right, model.down))
+    return IsingGrid(unary, right, down, model.constant, model.periodic)
 
 
 def _why_not(model: IsingGrid) -> str:
     """Names a coupling that no cut can take, and what can."""
-    others = "Use method='ilp' (exact), 'annealing' or, for 20 free pixels, 'exact'."
+    others = "Use method='ilp' (exact), 'annealing' or, for narrow grids, 'exact'."
+    image = int((~cuttable_images(model)).nonzero()[0])
+    model = model[image]
     if model.is_repulsive:
         return (
-            "model must not be a repulsive torus with an odd side for graph_cut; got "
-            f"{model.shape[1]}x{model.shape[2]}, where neighbours cannot all differ. {others}"
+            "model must not be a repulsive torus with an odd side for graph_cut; got image "
+            f"{image} of {model.shape[1]}x{model.shape[2]}, where neighbours cannot all differ. "
+            f"{others}"
         )
     name, coupling, (dy, dx) = next(
         (name, t, step)
         for name, t, step in (("right", model.right, (0, 1)), ("down", model.down, (1, 0)))
         if (t < 0).any()
     )
-    b, y, x = (coupling < 0).nonzero()[0].tolist()
+    _, y, x = (coupling < 0).nonzero()[0].tolist()
     _, height, width = model.shape
     end = ((y + dy) % height, (x + dx) % width)
     return (
-        f"model must have couplings of one sign for graph_cut; got {name}[{b}, {y}, {x}] = "
-        f"{coupling[b, y, x].item():g} between pixels ({y}, {x}) and {end} of image {b}, and "
-        f"positive ones elsewhere. {others}"
+        f"model must have couplings of one sign for graph_cut; got {name}[{image}, {y}, {x}] "
+        f"= {coupling[0, y, x].item():g} between pixels ({y}, {x}) and {end} of image {image}, and "
+        f"positive ones elsewhere in it. {others}"
     )

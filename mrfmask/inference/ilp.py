@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,14 +16,17 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.checks import check_mask
+from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.cut_form import CutForm
 from mrfmask.inference.method import Method, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
-# Coefficients of the objective are scaled to at most this, so that the absolute tolerances below
-# mean the same for every model.
-LARGEST_COEFFICIENT = 1024.0
+# A program takes about this long to write and to hand to the solver; no limit can stop it then.
+WRITING_SECONDS_A_PIXEL = 1e-4
+# Pixel updates of the annealing before a limited run, for each second of its limit.
+UPDATES_A_SECOND = 1e8
 # A solver drops a branch that could better its mask by less than this (HiGHS 1e-6, CBC 1e-5),
 CUTOFF = 1e-5
 # and a reduced cost may have the wrong sign by this: so much for each variable, all in [0, 1].
@@ -53,7 +56,8 @@ class Ilp(Method):
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
         time_limit_s: seconds for the whole batch; each image gets an even share of what is left.
         start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
-            pixels in it are ignored. The result is never worse than it.
+            pixels in it are ignored. The result is never worse than it. None: annealing gives one
+            if there is a time limit.
 
     Raises:
         ValueError: PuLP knows no such solver.
@@ -96,13 +100,18 @@ class Ilp(Method):
         if self.start is not None:
             check_mask("start", self.start, model.shape, model.device)
         _make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
+        starts = self.start
+        if starts is None and self.time_limit_s is not None:
+            # Solvers can take long to find any good mask by themselves.
+            sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
+            starts = Annealing(sweeps=int(min(max(sweeps, 1), 1000))).find_map(model).mask
         answers = []
         for image in range(len(model)):
             seconds = math.inf
             if self.time_limit_s is not None:
                 left = self.time_limit_s - (time.monotonic() - began)
                 seconds = max(left, 0.0) / (len(model) - image)
-            start = None if self.start is None else self.start[image : image + 1]
+            start = None if starts is None else starts[image : image + 1]
             answers.append(_solve_image(model[image], self.solver, seconds, start))
         mask = torch.cat([model.clamped[:0], *(answer.mask for answer in answers)])
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
@@ -124,69 +133,10 @@ class _Answer:
     facts: dict[str, Any]
 
 
-class _CutForm:
-    """``E = offset + sum u y + sum c |y_i - y_j|`` of one image over its free pixels only.
-
-    Parallel couplings (a periodic side of two) are added up; couplings of 0 are left out.
-
-    Attributes:
-        base: the mask with all free pixels off.
-        linear: pixel to u, where that is not 0.
-        pairs: (smaller pixel, larger pixel) to c.
-        offset: energy of `base`.
-        scale: power of two; coefficients times it are at most LARGEST_COEFFICIENT.
-        weight: sum of all |u| and |c|.
-        precision: what float64 may round away in sums of the terms.
-    """
-
-    def __init__(self, model: IsingGrid) -> None:
-        self.base = model.clamped & (model.unary > 0)
-        self.offset = float(model.energy(self.base).detach())
-        clamped = model.clamped.flatten()
-        field = model.unary.detach().flatten().double().masked_fill(clamped, 0.0)
-        first, second, coupling = model.edges()
-        coupling = coupling.detach()[0].double()
-        linear = -2 * field
-        # c |y_i - 0| = c y_i beside a pixel clamped off, c |y_i - 1| = c - c y_i beside one on.
-        sign = torch.where(self.base.flatten(), -1.0, 1.0).double()
-        for one, other in ((first, second), (second, first)):
-            fixed = clamped[other] & ~clamped[one]
-            linear.index_add_(0, one[fixed], 2 * coupling[fixed] * sign[other[fixed]])
-        free = ~(clamped[first] | clamped[second])
-        ends = torch.stack([first[free], second[free]]).sort(dim=0).values
-        pairs, place = torch.unique(ends, dim=1, return_inverse=True)
-        merged = torch.zeros(pairs.shape[1], dtype=torch.float64)
-        merged.index_add_(0, place, 2 * coupling[free])
-        triples = zip(*pairs.tolist(), merged.tolist(), strict=True)
-        self.pairs = {(i, j): c for i, j, c in triples if c}
-        self.linear = {pixel: u for pixel, u in enumerate(linear.tolist()) if u}
-        largest = max(map(abs, (*self.linear.values(), *self.pairs.values())), default=1.0)
-        self.scale = LARGEST_COEFFICIENT / 2.0 ** math.frexp(largest)[1]
-        self.weight = float(linear.abs().sum() + merged.abs().sum())
-        terms = float(model.constant.detach().abs() + field.abs().sum() + coupling.abs().sum())
-        self.precision = 1e-14 * terms
-        self.height, self.width = model.shape[1:]
-
-    def odd_squares(self) -> Iterator[dict[tuple[int, int], int]]:
-        """Squares of pairs, an odd number of them repulsive (to 1); the others go to -1."""
-        pixel = torch.arange(self.height * self.width).reshape(self.height, self.width)
-        right, below = pixel.roll(-1, dims=1), pixel.roll(-1, dims=0)
-        corners = torch.stack([pixel, right, right.roll(-1, dims=0), below], dim=-1)
-        squares = (
-            tuple(sorted({(min(s), max(s)) for s in ((a, b), (b, c), (c, d), (d, a))}))
-            for a, b, c, d in corners.reshape(-1, 4).tolist()
-        )
-        for sides in dict.fromkeys(squares):  # A side of two pixels gives the same square twice.
-            if len(sides) == 4 and all(side in self.pairs for side in sides):
-                signs = {side: 1 if self.pairs[side] < 0 else -1 for side in sides}
-                if sum(sign > 0 for sign in signs.values()) % 2:
-                    yield signs
-
-
 class _Program:
     """The integer program of one image in PuLP: `problem`, and its variables `on` and `differ`."""
 
-    def __init__(self, form: _CutForm) -> None:
+    def __init__(self, form: CutForm) -> None:
         import pulp
 
         self.problem = pulp.LpProblem("mrfmask", pulp.LpMinimize)
@@ -234,7 +184,9 @@ class _Program:
 def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | None) -> _Answer:
     """Writes, solves and reads the program of one image (a batch of one) within `seconds`."""
     began = time.monotonic()
-    form = _CutForm(model)
+    if seconds < WRITING_SECONDS_A_PIXEL * int((~model.clamped).sum()):
+        return _without_solver(model, start, began)
+    form = CutForm(model)
     program = _Program(form)
     if start is not None:
         start = torch.where(model.clamped, form.base, start)
@@ -271,6 +223,23 @@ def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | 
         mask=candidates[energies.index(energy)],
         lower_bound=bound,
         status=status,
+        facts=dict(zip(FACTS, facts, strict=True)),
+    )
+
+
+def _without_solver(model: IsingGrid, start: Tensor | None, began: float) -> _Answer:
+    """The better of the start and the sign of the unary: there is no time to write the program."""
+    mask = model.unary > 0
+    if start is not None:
+        start = torch.where(model.clamped, mask, start)
+        if bool(model.energy(start) < model.energy(mask)):
+            mask = start
+    seconds = time.monotonic() - began
+    facts = (0, 0, seconds, "forest", -math.inf, 0.0)
+    return _Answer(
+        mask=mask,
+        lower_bound=float(forest_bound(model)),
+        status=Status.TIME_LIMIT,
         facts=dict(zip(FACTS, facts, strict=True)),
     )
 

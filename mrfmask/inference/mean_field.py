@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -16,7 +16,6 @@ from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Status
 
-POTENTIALS = ("unary", "right", "down", "constant")
 # Sweeps before the bound is evaluated for the first time; an evaluation costs about as much.
 FIRST_STOP = 8
 
@@ -66,7 +65,7 @@ class MeanField(Method):
 
     def marginals(self, model: IsingGrid) -> Marginals:
         """Approximate marginals; `stats` has the sweeps, the last change and the bound's trace."""
-        mean, sweeps, change, trace = self._ascend(model)
+        mean, sweeps, change, trace = self._ascend(model, keep_trace=True)
         columns, rows = model.right.shape[2], model.down.shape[1]
         m = mean.to(model.dtype)
         converged = (change <= self.tolerance).tolist()
@@ -82,8 +81,11 @@ class MeanField(Method):
         )
 
     def find_map(self, model: IsingGrid) -> MapResult:
-        """The sign of every mean: quick, without proof."""
-        mean, sweeps, change, _ = self._ascend(model)
+        """The sign of every mean: quick, without proof; `beta` and `tolerance` as given.
+
+        A model without unaries stays where it starts, all means 0 and all pixels off: give a start.
+        """
+        mean, sweeps, change, _ = self._ascend(model, keep_trace=False)
         mask = mean > 0
         return MapResult(
             mask=mask,
@@ -95,7 +97,7 @@ class MeanField(Method):
         )
 
     def _ascend(
-        self, model: IsingGrid
+        self, model: IsingGrid, keep_trace: bool
     ) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, Float[Tensor, " batch"]]]]:
         """Means, sweeps done, last change, and (sweeps, bound) after 8, 16, 32, ... sweeps.
 
@@ -106,8 +108,9 @@ class MeanField(Method):
         done = torch.zeros(len(model), dtype=torch.int64)
         change = torch.full((len(model),), torch.inf)
         trace = []
+        bound = torch.zeros(len(model), dtype=torch.float64)
         at = 0
-        while at < self.max_sweeps and (not trace or bool((change > self.tolerance).any())):
+        while at < self.max_sweeps and (at == 0 or bool((change > self.tolerance).any())):
             more = min(max(at, FIRST_STOP), self.max_sweeps - at)
             active = change > self.tolerance
             new_mean, sweeps, new_change = self._sweeps(model, active, mean, more)
@@ -118,7 +121,10 @@ class MeanField(Method):
                 change = change.index_put((active,), new_change)
                 done = done.index_put((active,), done[active] + sweeps)
             at += more
-            trace.append((at, evidence_lower_bound(model, mean.detach(), self.beta)))
+            if keep_trace:
+                now = evidence_lower_bound(model[active], mean.detach()[active], self.beta)
+                bound = bound.index_put((active,), now)
+                trace.append((at, bound))
         return mean, done, change, trace
 
     def _sweeps(
@@ -127,11 +133,10 @@ class MeanField(Method):
         """At most `sweeps` more sweeps of the active images: means, sweeps done, last change."""
         begin = None if start is None else start[active]
         if model.dtype == torch.float64:
-            part = replace(model, **{n: getattr(model, n)[active] for n in POTENTIALS})
-            return float64_sweeps(part, self.beta, begin, sweeps, self.tolerance)
-        *potentials, periodic = ops.float32_potentials(model)
-        part = [t[active] for t in potentials]
-        return ops.mean_field(*part, periodic, self.beta, begin, sweeps, self.tolerance)
+            return float64_sweeps(model[active], self.beta, begin, sweeps, self.tolerance)
+        potentials = ops.float32_potentials(model if bool(active.all()) else model[active])
+        beta = self.beta * potentials.scale
+        return ops.mean_field(*potentials.arguments, beta, begin, sweeps, self.tolerance)
 
     def _checked_start(self, model: IsingGrid) -> Tensor | None:
         if self.start is None:

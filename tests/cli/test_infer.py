@@ -163,14 +163,14 @@ def test_infer_reports_a_broken_picture_and_goes_on(infer, photos, tmp_path):
 
 def test_infer_reports_what_a_method_cannot_take(infer, tmp_path):
     path = picture(tmp_path / "a.png")
-    result = infer(path, "--out", tmp_path / "out", "--method", "exact", code=1)
-    assert "Error: a.png: model must have at most 20 free pixels an image" in result.stderr
+    result = infer(path, "--out", tmp_path / "out", "--method", "exact", "--size", "15x16", code=1)
+    assert "Error: a.png: model must have a side of at most 14" in result.stderr
 
 
 def test_infer_says_when_it_stopped_early(infer, tmp_path):
     path = picture(tmp_path / "a.png")
     result = infer(path, "--out", tmp_path / "out", "--task", "marginals", "--sweeps", 1)
-    assert "Note: 1 of 1 stopped by max_sweeps before convergence" in result.stdout
+    assert "Note: 1 of 1: stopped by max_sweeps before convergence" in result.stdout
     assert lines(tmp_path / "out")[0]["status"] == "sweep_limit"
 
 

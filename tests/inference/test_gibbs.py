@@ -107,6 +107,14 @@ def test_gibbs_goes_on_exactly_from_where_it_stopped():
     assert torch.equal(torch.cat([first.energies, rest.energies], dim=2), whole.energies)
 
 
+def test_gibbs_start_cannot_violate_a_clamp():
+    unary = torch.tensor([[[0.0, torch.inf]]])
+    model = IsingGrid(unary, torch.tensor([[[50.0]]]), torch.zeros(1, 0, 2))
+    start = torch.zeros(1, 1, 1, 2, dtype=torch.bool)
+    samples = Gibbs(sweeps=1, burn_in=0, start=start).sample(model)
+    assert samples.masks.all()
+
+
 def test_gibbs_reports_chains_that_disagree():
     # Two far apart ground states: chains that start in either stay there.
     model = IsingGrid(torch.zeros(1, 6, 6), torch.full((1, 6, 5), 3.0), torch.full((1, 5, 6), 3.0))

@@ -142,8 +142,8 @@ def test_method_says_what_it_is(name):
 
 def test_auto_takes_what_is_exact():
     for model, method, reason in (
-        (random_grid(1, 30, 30), "graph_cut", "associative"),
-        (random_grid(1, 30, 30, signs="repulsive"), "graph_cut", "repulsive"),
+        (random_grid(1, 30, 30), "graph_cut", "one sign"),
+        (random_grid(1, 30, 30, signs="repulsive"), "graph_cut", "one sign"),
         (random_grid(1, 4, 50, signs="any"), "exact", "narrow"),
         (random_grid(1, 16, 16, signs="any"), "annealing", "no proof"),
         (random_grid(1, 9, 9, signs="repulsive", periodic=True), "annealing", "no proof"),
@@ -153,6 +153,30 @@ def test_auto_takes_what_is_exact():
         assert reason in result.reason
         status = mm.Status.HEURISTIC if method == "annealing" else mm.Status.OPTIMAL
         assert result.status == (status,)
+
+
+def test_auto_and_graph_cut_treat_every_image_by_itself():
+    kinds = [("associative", False), ("repulsive", False), ("any", True), ("associative", False)]
+    images = [random_grid(1, 16, 18, signs=s, seed=i) for i, (s, _) in enumerate(kinds)]
+
+    def batch(part):
+        names = ("unary", "right", "down", "constant")
+        return mm.IsingGrid(*(torch.cat([getattr(m, n) for m in part]) for n in names))
+
+    result = mm.find_map(batch(images))
+    assert result.method == "graph_cut, annealing"
+    assert result.stats["methods"] == ("graph_cut", "graph_cut", "annealing", "graph_cut")
+    assert result.verify(batch(images))
+    for b, (image, (_, mixed)) in enumerate(zip(images, kinds, strict=True)):
+        alone = mm.find_map(image)
+        assert result.status[b] == alone.status[0]
+        assert torch.equal(result.mask[b], alone.mask[0]) or mixed
+        assert torch.equal(result.lower_bound[b], alone.lower_bound[0]) or mixed
+    cut = mm.GraphCut().find_map(batch([images[0], images[1]]))
+    assert cut.verify(batch([images[0], images[1]]))
+    assert (cut.gap < 1e-4).all()
+    with pytest.raises(ValueError, match="of image 2, and positive ones elsewhere in it"):
+        mm.GraphCut().find_map(batch(images))
 
 
 def test_auto_takes_ilp_within_a_time_limit():
@@ -165,6 +189,12 @@ def test_auto_takes_ilp_within_a_time_limit():
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
+        (
+            lambda m: mm.find_map(m, time_limit_s=-3),
+            ValueError,
+            "time_limit_s must be positive and finite; got -3",
+        ),
+        (lambda m: mm.GraphCut(lossless="no"), TypeError, "lossless must be a bool; got str"),
         (lambda m: mm.find_map(m, method="graphcut"), ValueError, "method must be one of exact,"),
         (
             lambda m: mm.find_map(m, method="gibbs"),
