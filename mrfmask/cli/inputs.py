@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mrfmask.files import MODEL_SUFFIXES, PICTURE_SUFFIXES, load_model
@@ -19,11 +20,13 @@ class Input:
         path: the file.
         name: its path relative to the folder that was given, or its file name; POSIX style.
         image: which image of the file, or None where the file holds one.
+        keep_suffix: whether output names keep the suffix, as another input has the same stem.
     """
 
     path: Path
     name: str
     image: int | None = None
+    keep_suffix: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -33,7 +36,7 @@ class Input:
     @property
     def stem(self) -> str:
         """What the names of its output files start with, relative to the output folder."""
-        stem = str(PurePosixPath(self.name).with_suffix(""))
+        stem = self.name if self.keep_suffix else str(PurePosixPath(self.name).with_suffix(""))
         return stem if self.image is None else f"{stem}_{self.image:04d}"
 
     @property
@@ -57,15 +60,17 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> list[Input]:
         ValueError: an argument is of another kind, a folder holds nothing to work on or is the
             output folder, two inputs would write the same files, or outputs replace an input.
     """
-    inputs = [image for path in arguments for image in _images_of(path, out)]
+    inputs = list(dict.fromkeys(i for path in arguments for i in _images_of(path, out)))
+    stems = Counter(image.stem for image in inputs)
+    inputs = [replace(i, keep_suffix=True) if stems[i.stem] > 1 else i for i in inputs]
     writers: dict[str, Input] = {}
     for image in inputs:
         other = writers.setdefault(image.stem, image)
         if other is not image:
             raise ValueError(
                 f"INPUT must not name two files that write the same results; got {other.path} and "
-                f"{image.path}, both to {out / image.stem}.*. Name their common folder instead, or "
-                "use two output folders."
+                f"{image.path}, both to {out / image.stem}.*. Rename one, or use two output "
+                "folders."
             )
     sources = {os.path.realpath(image.path) for image in inputs}
     for image in inputs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -149,7 +150,13 @@ def key_of(record: Record) -> Key:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of the content of a file, in hexadecimal."""
+    """SHA-256 of the content of a file, in hexadecimal; kept while size and time stay the same."""
+    status = os.stat(path)
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, modified_ns: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

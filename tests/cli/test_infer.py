@@ -206,3 +206,14 @@ def test_methods_lists_every_method():
         exact = "yes" if method.exact else "no"
         answers, devices = ", ".join(method.answers), ", ".join(method.devices)
         assert [name, answers, exact, devices, method.needs] in rows
+
+
+def test_infer_keeps_suffixes_where_stems_are_the_same(infer, tmp_path):
+    folder = tmp_path / "p"
+    for name in ("a.png", "a.jpg", "b_0001.png", "c.png"):
+        picture(folder / name)
+    mm.save_model(random_grid(2, 3, 3), folder / "b.npz")
+    infer(folder, folder / "c.png", folder / "c.png", "--out", tmp_path / "out")
+    masks = {p.name for p in (tmp_path / "out").glob("*.mask.png")}
+    expected = ("a.png", "a.jpg", "b_0000", "b.npz_0001", "b_0001.png", "c")
+    assert masks == {f"{stem}.mask.png" for stem in expected}

@@ -124,13 +124,9 @@ def test_infer_names_inputs_that_cannot_be(tmp_path):
 
 
 def test_infer_refuses_two_inputs_with_the_same_results(tmp_path):
-    first, second = picture(tmp_path / "p" / "a.png"), picture(tmp_path / "p" / "a.jpg")
+    first, second = picture(tmp_path / "p" / "a.png"), picture(tmp_path / "q" / "a.png")
     message = "INPUT must not name two files that write the same results; got "
-    for inputs in ([first, second], [tmp_path / "p"], [first, first], [first, tmp_path / "p"]):
-        assert message in refused(*inputs, "--out", tmp_path / "out")
-    picture(tmp_path / "q" / "b_0001.png")
-    mm.save_model(random_grid(2, 3, 3), tmp_path / "q" / "b.npz")
-    assert message in refused(tmp_path / "q", "--out", tmp_path / "out")
+    assert message in refused(first, second, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -172,7 +172,7 @@ def test_ilp_returns_its_start_when_there_is_no_time_for_more(solver):
     assert stopped.status == (Status.TIME_LIMIT,)
     assert torch.equal(stopped.mask, start)
     without = Ilp(solver=solver, time_limit_s=1e-4).find_map(model)
-    assert without.energy.item() > stopped.energy.item() + 1000
+    assert without.energy.item() > stopped.energy.item() + 100
 
 
 def test_ilp_is_never_worse_than_its_start_and_honours_clamps(monkeypatch):
