@@ -74,10 +74,11 @@ class GraphCut(Method):
     def find_map(self, model: IsingGrid) -> MapResult:
         """A global minimum of every image, with the flow that proves it."""
         self.check_model(model)
-        if not self.accepts(model):
-            raise ValueError(_why_not(model))
         flipped = ~_images_where(model, torch.Tensor.ge)
-        cut_model = _flip(model, flipped) if bool(flipped.any()) else model
+        any_flipped = bool(flipped.any())
+        if any_flipped and not self.accepts(model):
+            raise ValueError(_why_not(model))
+        cut_model = _flip(model, flipped) if any_flipped else model
         mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=False)
         if self.lossless and bool((rounding > 0).any()):
             mask, exponent, minimum, rounding, right, down = _cut(cut_model, self.tie, wide=True)
@@ -85,7 +86,8 @@ class GraphCut(Method):
         certificate = FlowCertificate(
             exponent=exponent, right=right, down=down, flipped=flipped, mask=mask
         )
-        mask = mask ^ (_odd_pixels(model) & flipped[:, None, None])
+        if any_flipped:
+            mask = mask ^ (_odd_pixels(model) & flipped[:, None, None])
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
@@ -119,7 +121,7 @@ def _cut_constant(model: IsingGrid) -> Float[Tensor, " batch"]:
 def cuttable_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
     """Which images a cut is exact for."""
     cuttable = _images_where(model, torch.Tensor.ge)
-    if _has_two_colours(model):
+    if _has_two_colours(model) and not bool(cuttable.all()):
         cuttable = cuttable | _images_where(model, torch.Tensor.le)
     return cuttable
 
