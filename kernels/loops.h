@@ -10,7 +10,7 @@ namespace mrfmask {
 struct Poll {
   void (*call)(void*);
   void* state;
-  void operator()() const { call(state); }
+  __attribute__((always_inline)) void operator()() const { call(state); }
 };
 
 struct GibbsRun {

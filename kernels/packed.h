@@ -9,6 +9,7 @@
 #include "grid.h"
 
 namespace mrfmask {
+namespace MRFMASK_ISA {
 
 // 16 floats: room for the neighbour of the first site, and rows that start on cache lines.
 constexpr int64_t kMargin = 16;
@@ -36,8 +37,6 @@ inline bool can_pack(const Grid& g) {
   const PackedShape s = packed_shape(g);
   return !(s.wraps_x && s.width % 2 == 1) && !(s.wraps_y && s.height % 2 == 1);
 }
-
-namespace MRFMASK_ISA {
 
 // Pointers into a workspace of PackedShape::floats(), by colour. Row `height` is the empty one.
 struct Packed {

@@ -2,8 +2,6 @@
 // updates of pixels then each keep the processor busy, instead of waiting for each other.
 #pragma once
 
-#include <algorithm>
-
 #include "vector_math.h"
 
 namespace mrfmask {
@@ -21,12 +19,14 @@ struct DrawBuffer {
     return (s.sites() + Lanes::group - 1) / Lanes::group * Lanes::group;
   }
   // Words to allocate: at least one row, and room for the unused half of a last pair.
-  static int64_t size(const PackedShape& s) { return std::max(kWords, row_size(s)) + Lanes::group; }
+  static int64_t size(const PackedShape& s) {
+    return (row_size(s) > kWords ? row_size(s) : kWords) + Lanes::group;
+  }
 };
 
 inline DrawBuffer make_draw_buffer(const PackedShape& s, uint32_t* words) {
   const int64_t row = DrawBuffer::row_size(s);
-  return DrawBuffer{words, row, std::max<int64_t>(1, DrawBuffer::kWords / row)};
+  return DrawBuffer{words, row, row > DrawBuffer::kWords ? 1 : DrawBuffer::kWords / row};
 }
 
 // Fills the buffer for rows first_row .. first_row + rows - 1 of a colour.

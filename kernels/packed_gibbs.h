@@ -101,7 +101,8 @@ double gibbs_half_sweep(const GibbsSweep& sweep) {
   const Lanes::Float rate = Lanes::set(sweep.log2_rate);
   Lanes::Sum sum;
   for (int64_t first = 0; first < s.height; first += sweep.draws.rows) {
-    const int64_t rows = std::min(sweep.draws.rows, s.height - first);
+    const int64_t left = s.height - first;
+    const int64_t rows = left < sweep.draws.rows ? left : sweep.draws.rows;
     fill_draws(sweep.draws, s, kColour, sweep.stream, sweep.keys, sweep.number, first, rows);
     for (int64_t y = first; y < first + rows; ++y) {
       const GibbsRow row{field_row(p, kColour, y),    p.force[kColour] + p.row(y),

@@ -1,8 +1,6 @@
 // Checkerboard mean-field sweeps of one image on vectors of pixels, the bits of mean_field.h.
 #pragma once
 
-#include <algorithm>
-
 #include "loops.h"
 #include "mean_field.h"
 #include "vector_math.h"
@@ -43,13 +41,16 @@ float mean_field_half_sweep(const Packed& p, float log2_rate) {
   }
   float lanes[Lanes::width];
   Lanes::store(lanes, change);
-  return *std::max_element(lanes, lanes + Lanes::width);
+  float largest = 0.0f;
+  for (float lane : lanes) largest = lane > largest ? lane : largest;
+  return largest;
 }
 
 template <bool kClamped>
 float mean_field_sweep(const Packed& p, float log2_rate) {
   const float first = mean_field_half_sweep<0, kClamped>(p, log2_rate);
-  return std::max(first, mean_field_half_sweep<1, kClamped>(p, log2_rate));
+  const float second = mean_field_half_sweep<1, kClamped>(p, log2_rate);
+  return first > second ? first : second;
 }
 
 // Sweeps from out.mean, which holds the start, on a workspace of packed_shape(g).floats() floats.

@@ -24,7 +24,8 @@ typedef unsigned long long uint64_t;
 #endif
 
 // Each instruction set compiles these headers in a namespace of its own, so that the linker can
-// never merge an inline function of the AVX-512 build into the baseline one.
+// never merge an inline function of the AVX-512 build into the baseline one. For the same reason
+// the loops use no templates of the standard library.
 #ifndef MRFMASK_ISA
 #define MRFMASK_ISA portable
 #endif

@@ -29,6 +29,9 @@ class MeanField(Method):
     never falls, up to rounding. float32 models run in native code; float64 models in PyTorch,
     slowly and differentiable in the potentials (through all sweeps), for checks.
 
+    A model without unaries stays at means of 0, a fixed point that can be far from the best one:
+    give a start that breaks the symmetry.
+
     Args:
         beta: inverse temperature, positive.
         max_sweeps: most sweeps, at least 1.
