@@ -36,7 +36,7 @@ void for_each_pixel(const Grid& g, int32_t wanted, Visit visit) {
 double energy(const Grid& g, const uint8_t* mask) {
   const bool checkerboard = num_colours(g) == 2;
   const int64_t columns = right_columns(g), rows = down_rows(g);
-  const auto spin = [mask](int64_t i) { return mask[i] ? 1.0f : -1.0f; };
+  const auto state = [mask](int64_t i) { return spin(mask[i]); };
   double total = 0.0;
   for (int32_t y = 0; y < g.height; ++y) {
     for (int32_t x = 0; x < g.width; ++x) {
@@ -44,16 +44,16 @@ double energy(const Grid& g, const uint8_t* mask) {
       const float unary = is_clamp(g.unary[i]) ? 0.0f : flush(g.unary[i]);
       double term = unary;
       if (checkerboard && (y + x) % 2 == 1) {
-        term = local_field(g, y, x, spin);
+        term = local_field(g, y, x, state);
       } else if (!checkerboard) {
         const int64_t row = i - x;
         const int64_t below = y + 1 < g.height ? i + g.width : x;
         if (x < columns) {
-          term += flush(g.right[y * columns + x]) * spin(row + (x + 1 < g.width ? x + 1 : 0));
+          term += flush(g.right[y * columns + x]) * state(row + (x + 1 < g.width ? x + 1 : 0));
         }
-        if (y < rows) term += flush(g.down[i]) * spin(below);
+        if (y < rows) term += flush(g.down[i]) * state(below);
       }
-      total += term * spin(i);
+      total += term * state(i);
     }
   }
   return -total;
@@ -100,10 +100,11 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
   for (int64_t sweep = 0; sweep < run.burn_in + run.sweeps; ++sweep) {
     const float rate = log2_odds_rate(run.beta[sweep]);
     const uint32_t number = run.sweep_offset + static_cast<uint32_t>(sweep);
+    LastBlock last;
     for (int32_t c = 0; c < num_colours(g); ++c) {
       for_each_pixel(g, c, [&](int32_t y, int32_t x) {
         out.mask[static_cast<int64_t>(y) * g.width + x] =
-            gibbs_update(g, out.mask, y, x, rate, number, stream);
+            gibbs_update(g, out.mask, y, x, rate, number, stream, last);
       });
     }
     poll();
@@ -151,7 +152,7 @@ void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& o
   }
 }
 
-bool on(float log2_odds, uint32_t r) { return heat_bath_on(log2_odds, r); }
+bool on(float log2_odds, uint32_t r) { return turns_on(heat_bath(log2_odds), r); }
 
 int64_t workspace_bytes(const Grid& g) {
 #ifdef __AVX2__

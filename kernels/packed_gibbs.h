@@ -55,12 +55,13 @@ __attribute__((noinline, cold)) void refine(const GibbsSweep& sweep, const Gibbs
   float odds[Lanes::width];
   Lanes::store(odds,
                log2_odds_lanes<kClamped>(row.force + j, Lanes::set(sweep.log2_rate), row.field(j)));
+  LastBlock last;
   for (; undecided != 0; undecided &= undecided - 1) {
     const unsigned lane = static_cast<unsigned>(__builtin_ctz(undecided));
     const uint32_t x = 2 * (static_cast<uint32_t>(j) + lane) + row.parity;
     const DrawAddress at =
         draw_address(row.y, x, static_cast<uint32_t>(sweep.packed.shape.width), sweep.number);
-    row.state[j + lane] = heat_bath_on(odds[lane], sweep.stream, at) ? 1.0f : -1.0f;
+    row.state[j + lane] = heat_bath_on(odds[lane], sweep.stream, at, last) ? 1.0f : -1.0f;
   }
 }
 

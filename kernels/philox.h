@@ -86,5 +86,20 @@ MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose) {
   return (draw(s, at.block, at.step, purpose).word[at.word] >> at.shift) & 0xffffu;
 }
 
+// The block of the last draw, kept: pixels that are updated one after the other share blocks.
+struct LastBlock {
+  uint32_t block = 0;
+  uint32_t step = 0;
+  bool valid = false;
+  Philox4 words = {};
+};
+
+MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose, LastBlock& last) {
+  if (!last.valid || last.block != at.block || last.step != at.step) {
+    last = LastBlock{at.block, at.step, true, draw(s, at.block, at.step, purpose)};
+  }
+  return (last.words.word[at.word] >> at.shift) & 0xffffu;
+}
+
 }  // namespace MRFMASK_ISA
 }  // namespace mrfmask

@@ -10,8 +10,9 @@ __global__ void half_sweep(Grid grid, uint8_t* mask, int32_t wanted, float log2_
   const int32_t y = blockIdx.y;
   if (x >= grid.width || MRFMASK_ISA::colour(grid, y, x) != wanted) return;
   const MRFMASK_ISA::Stream stream{key, blockIdx.z, 0};
+  MRFMASK_ISA::LastBlock last;
   mask[static_cast<int64_t>(y) * grid.width + x] =
-      MRFMASK_ISA::gibbs_update(grid, mask, y, x, log2_rate, sweep, stream);
+      MRFMASK_ISA::gibbs_update(grid, mask, y, x, log2_rate, sweep, stream, last);
 }
 
 __global__ void mean_field_half_sweep(Grid grid, float* mean, int32_t wanted, float log2_rate) {
