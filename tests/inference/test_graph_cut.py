@@ -134,6 +134,20 @@ def test_verify_refuses_a_wrong_mask_and_a_wrong_bound(model):
     assert not result.verify(lifted)
 
 
+def test_verify_refuses_a_consistent_result_that_is_not_minimal():
+    model = random_grid(2, 9, 11, coupling=0.5)
+    result = GraphCut().find_map(model)
+    mask = result.mask.clone()
+    mask[1, 4, 5] ^= True
+    certificate = replace(result.certificate, mask=mask)
+    energy = model.energy(mask)
+    forged = replace(result, mask=mask, energy=energy, certificate=certificate)
+    assert energy[1] > result.energy[1]
+    assert not forged.verify(model)  # the flow still proves the bound, but not this cut
+    unproven = replace(result, mask=mask, energy=energy)
+    assert not unproven.verify(model)  # nor is the cut this mask
+
+
 @pytest.mark.parametrize("name", ["right", "down"])
 def test_verify_refuses_flows_that_prove_less_or_exceed_a_capacity(name):
     model = random_grid(1, 6, 7, coupling=0.5)
