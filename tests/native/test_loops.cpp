@@ -1,0 +1,92 @@
+// The loops of one instruction set under AddressSanitizer and UndefinedBehaviorSanitizer, for sides
+// around every vector and block edge. Compile with -DMRFMASK_ISA=name and that set's flags; what
+// the loops answer is compared elsewhere (tests/test_bits.py).
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "../../kernels/loops.cpp"
+
+namespace {
+
+using mrfmask::Grid;
+using mrfmask::MRFMASK_ISA::loops;
+
+int passed = 0;
+int failed = 0;
+
+void check(bool ok, const char* what, const Grid& g) {
+  ok ? ++passed : ++failed;
+  if (!ok) std::printf("%s fails for %dx%d, periodic %d\n", what, g.height, g.width, g.periodic);
+}
+
+std::vector<float> uniform(std::mt19937& generator, int size) {
+  std::uniform_real_distribution<float> values(-1.0f, 1.0f);
+  std::vector<float> out(static_cast<size_t>(size));
+  for (float& value : out) value = values(generator);
+  return out;
+}
+
+// Filled with NaN, so that anything read before it was written shows.
+void* make_workspace(const Grid& g) {
+  const size_t bytes = (static_cast<size_t>(loops.workspace_bytes(g)) + 63) / 64 * 64;
+  if (bytes == 0) return nullptr;
+  void* memory = std::aligned_alloc(64, bytes);
+  std::memset(memory, 0xff, bytes);
+  return memory;
+}
+
+void run(int height, int width, bool periodic, std::mt19937& generator) {
+  const int columns = periodic && width > 1 ? width : width - 1;
+  const int rows = periodic && height > 1 ? height : height - 1;
+  std::vector<float> unary = uniform(generator, height * width);
+  for (size_t i = 0; i < unary.size(); i += 9) unary[i] = i % 2 ? INFINITY : -INFINITY;
+  const std::vector<float> right = uniform(generator, height * columns);
+  const std::vector<float> down = uniform(generator, rows * width);
+  const Grid g{unary.data(), right.data(), down.data(), height, width, periodic};
+  const mrfmask::Poll poll{[](void*) {}, nullptr};
+
+  const std::vector<double> beta(7, 0.5);
+  std::vector<double> energies(5);
+  std::vector<uint8_t> mask(unary.size()), best(unary.size());
+  std::vector<int32_t> counts(unary.size()), right_equal(right.size() + 1),
+      down_equal(down.size() + 1);
+  void* workspace = make_workspace(g);
+  const mrfmask::GibbsRun gibbs{beta.data(), 2, 5, 0, 1, 0, 0, false};
+  loops.gibbs(g, gibbs,
+              {mask.data(), counts.data(), energies.data(), best.data(), right_equal.data(),
+               down_equal.data(), workspace},
+              poll);
+  bool finite = true, counted = true;
+  for (double energy : energies) finite &= std::isfinite(energy);
+  for (size_t i = 0; i < unary.size(); ++i) counted &= counts[i] >= 0 && counts[i] <= 5;
+  check(finite, "energy", g);
+  check(counted, "count", g);
+  std::free(workspace);
+
+  std::vector<float> mean(unary.size());
+  workspace = make_workspace(g);
+  mrfmask::MeanFieldOutput out{mean.data(), 0, 0.0f, workspace};
+  loops.mean_field(g, {1.0, 7, 1e-9f, false}, out, poll);
+  bool inside = std::isfinite(out.change);
+  for (float m : mean) inside &= m >= -1.0f && m <= 1.0f;
+  check(inside, "mean", g);
+  std::free(workspace);
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 generator(1);
+  for (const bool periodic : {false, true}) {
+    for (int height = 1; height <= 5; ++height) {
+      for (int width = 1; width <= 150; width += width < 70 ? 1 : 13) {
+        run(height, width, periodic, generator);
+      }
+    }
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
