@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
-import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -348,6 +349,12 @@ def test_written_pictures_hold_what_they_should(tmp_path):
 
 
 def test_read_picture_leaves_no_file_open(tmp_path):
-    NOISE.save(tmp_path / "a.png")
-    files.read_picture(tmp_path / "a.png")
-    shutil.rmtree(tmp_path)  # ResourceWarning would be an error
+    path = tmp_path / "a.png"
+    NOISE.save(path)
+    files.read_picture(path)
+    path.write_bytes(path.read_bytes()[:200])
+    # The exception keeps the frames alive, and with them a file that they forgot to close.
+    with pytest.raises(ValueError, match="that can be read") as error:
+        files.read_picture(path)
+    open_files = {os.path.realpath(f) for f in Path("/proc/self/fd").iterdir()}
+    assert os.path.realpath(path) not in open_files, error
