@@ -56,11 +56,11 @@ MRFMASK_HD bool gibbs_update(const Grid& g, const uint8_t* mask, int32_t y, int3
 }
 
 // State before the first sweep: a clamped pixel as it is clamped, any other a fair coin.
-MRFMASK_HD bool gibbs_start(const Grid& g, int32_t y, int32_t x, Stream s) {
+MRFMASK_HD bool gibbs_start(const Grid& g, int32_t y, int32_t x, Stream s, LastBlock& last) {
   const float unary = g.unary[static_cast<int64_t>(y) * g.width + x];
   if (is_clamp(unary)) return unary > 0.0f;
   const DrawAddress at = draw_address(y, x, g.width, 0);
-  return draw16(s, at, kStart) >> 15;
+  return draw16(s, at, kStart, last) >> 15;
 }
 
 }  // namespace MRFMASK_ISA

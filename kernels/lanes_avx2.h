@@ -20,6 +20,13 @@ struct Lanes {
     return _mm256_load_si256(reinterpret_cast<const Int*>(from));
   }
   static void store(float* to, Float a) { _mm256_storeu_ps(to, a); }
+  // Whole numbers below 2^16.
+  static void store(uint16_t* to, Float a) {
+    const Int whole = _mm256_cvtps_epi32(a);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(to),
+        _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+  }
   static Float set(float a) { return _mm256_set1_ps(a); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
@@ -65,44 +72,42 @@ struct Lanes {
     _mm_storeu_si128(at, _mm_sub_epi16(_mm_loadu_si128(at), halves));
   }
 
-  // Sums of float32 terms in float64.
+  // Numbers rounded to whole ones, see whole().
+  static Int whole(__m128 a) {
+    const __m256d shift = _mm256_set1_pd(0x1.8p52);
+    return _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(_mm256_cvtps_pd(a), shift)),
+                            _mm256_castpd_si256(shift));
+  }
+  static Int low_whole(Float a) { return whole(_mm256_castps256_ps128(a)); }
+  static Int high_whole(Float a) { return whole(_mm256_extractf128_ps(a, 1)); }
+
+  // A sum of numbers that are rounded to whole ones.
   struct Sum {
-    __m256d low = _mm256_setzero_pd(), high = _mm256_setzero_pd();
+    Int low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
     void add(Float a) {
-      low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(a)));
-      high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)));
+      low = _mm256_add_epi64(low, low_whole(a));
+      high = _mm256_add_epi64(high, high_whole(a));
     }
-    void lanes(double* out) const {
-      _mm256_storeu_pd(out, low);
-      _mm256_storeu_pd(out + 4, high);
+    int64_t total() const {
+      alignas(32) int64_t lanes[4];
+      _mm256_store_si256(reinterpret_cast<Int*>(lanes), _mm256_add_epi64(low, high));
+      return lanes[0] + lanes[1] + lanes[2] + lanes[3];
     }
   };
 
-  // The draws of two groups of 32 sites, each of one column parity, from the block of its first
-  // site onwards. out[i] gets one word a site in site order, the draw in its upper half. Two at
-  // once, because the ten rounds of one alone would wait for each other.
-  __attribute__((always_inline)) static void draw_groups(const uint32_t first_block[2],
-                                                         const uint32_t step[2], Stream s,
-                                                         const RoundKeys& keys, Purpose purpose,
-                                                         uint32_t* const out[2]) {
-    // This order of blocks makes the unpacking below come out in pixel order.
-    const Int order = _mm256_set_epi64x(3, 1, 2, 0);
+  // The ten rounds of Philox on n vectors of counters at once: one alone would wait for each round.
+  // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
+  template <int n>
+  MRFMASK_LANES static void philox_rounds(Int (&x)[n], Int (&y)[n], Int (&z)[n], Int (&w)[n],
+                                          const RoundKeys& keys) {
     const Int multiplier0 = _mm256_set1_epi64x(0xD2511F53u),
               multiplier1 = _mm256_set1_epi64x(0xCD9E8D57u);
-    // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
-    Int x[2], y[2], z[2], w[2];
-    for (int i = 0; i < 2; ++i) {
-      x[i] = _mm256_add_epi64(order, _mm256_set1_epi64x(first_block[i]));
-      y[i] = _mm256_set1_epi64x(step[i]);
-      z[i] = _mm256_set1_epi64x(s.stream);
-      w[i] = _mm256_set1_epi64x(s.chain * 8u + purpose);
-    }
 #pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
       const Int key0 = _mm256_set1_epi64x(static_cast<int64_t>(keys.first[round]));
       const Int key1 = _mm256_set1_epi64x(static_cast<int64_t>(keys.second[round]));
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 8
+      for (int i = 0; i < n; ++i) {
         const Int a = _mm256_mul_epu32(x[i], multiplier0), b = _mm256_mul_epu32(z[i], multiplier1);
         x[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(b, 32), y[i]), key0);
         z[i] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(a, 32), w[i]), key1);
@@ -110,6 +115,23 @@ struct Lanes {
         w[i] = a;
       }
     }
+  }
+
+  // The draws of two groups of 32 sites, each of one column parity, from the block of its first
+  // site onwards. out[i] gets one word a site in site order, the draw in its upper half.
+  MRFMASK_LANES static void draw_groups(const uint32_t first_block[2], const uint32_t step[2],
+                                        Stream s, const RoundKeys& keys, Purpose purpose,
+                                        uint32_t* const out[2]) {
+    // This order of blocks makes the unpacking below come out in pixel order.
+    const Int order = _mm256_set_epi64x(3, 1, 2, 0);
+    Int x[2], y[2], z[2], w[2];
+    for (int i = 0; i < 2; ++i) {
+      x[i] = _mm256_add_epi64(order, _mm256_set1_epi64x(first_block[i]));
+      y[i] = _mm256_set1_epi64x(step[i]);
+      z[i] = _mm256_set1_epi64x(s.stream);
+      w[i] = _mm256_set1_epi64x(s.chain * 8u + purpose);
+    }
+    philox_rounds(x, y, z, w, keys);
     // Four words serve eight sites: their upper halves the first four, their lower the others.
     const Int shift = _mm256_set_epi32(16, 16, 16, 16, 0, 0, 0, 0);
 #pragma GCC unroll 2

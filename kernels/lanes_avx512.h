@@ -18,6 +18,11 @@ struct Lanes {
   static Float load(const float* from) { return _mm512_loadu_ps(from); }
   static Int load(const uint32_t* from) { return _mm512_load_si512(from); }
   static void store(float* to, Float a) { _mm512_storeu_ps(to, a); }
+  // Whole numbers below 2^16.
+  static void store(uint16_t* to, Float a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));
+  }
   static Float set(float a) { return _mm512_set1_ps(a); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
@@ -61,44 +66,33 @@ struct Lanes {
     _mm256_storeu_si256(at, _mm256_mask_sub_epi16(old, on, old, _mm256_set1_epi16(-1)));
   }
 
-  // Sums of float32 terms in float64.
+  // Numbers rounded to whole ones, see whole().
+  static Int low_whole(Float a) { return _mm512_cvtps_epi64(_mm512_castps512_ps256(a)); }
+  static Int high_whole(Float a) { return _mm512_cvtps_epi64(_mm512_extractf32x8_ps(a, 1)); }
+
+  // A sum of numbers that are rounded to whole ones.
   struct Sum {
-    __m512d low = _mm512_setzero_pd(), high = _mm512_setzero_pd();
+    Int low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
     void add(Float a) {
-      low = _mm512_add_pd(low, _mm512_cvtps_pd(_mm512_castps512_ps256(a)));
-      high = _mm512_add_pd(high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)));
+      low = _mm512_add_epi64(low, low_whole(a));
+      high = _mm512_add_epi64(high, high_whole(a));
     }
-    void lanes(double* out) const {
-      _mm512_storeu_pd(out, low);
-      _mm512_storeu_pd(out + 8, high);
-    }
+    int64_t total() const { return _mm512_reduce_add_epi64(_mm512_add_epi64(low, high)); }
   };
 
-  // The draws of two groups of 64 sites, each of one column parity, from the block of its first
-  // site onwards. out[i] gets one word a site in site order, the draw in its upper half. Two at
-  // once, because the ten rounds of one alone would wait for each other.
-  __attribute__((always_inline)) static void draw_groups(const uint32_t first_block[2],
-                                                         const uint32_t step[2], Stream s,
-                                                         const RoundKeys& keys, Purpose purpose,
-                                                         uint32_t* const out[2]) {
-    // This order of blocks makes the unpacking below come out in pixel order.
-    const Int order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+  // The ten rounds of Philox on n vectors of counters at once: one alone would wait for each round.
+  // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
+  template <int n>
+  MRFMASK_LANES static void philox_rounds(Int (&x)[n], Int (&y)[n], Int (&z)[n], Int (&w)[n],
+                                          const RoundKeys& keys) {
     const Int multiplier0 = _mm512_set1_epi64(0xD2511F53u),
               multiplier1 = _mm512_set1_epi64(0xCD9E8D57u);
-    // Words live in the low halves of 64-bit lanes; multiplications ignore the high halves.
-    Int x[2], y[2], z[2], w[2];
-    for (int i = 0; i < 2; ++i) {
-      x[i] = _mm512_add_epi64(order, _mm512_set1_epi64(first_block[i]));
-      y[i] = _mm512_set1_epi64(step[i]);
-      z[i] = _mm512_set1_epi64(s.stream);
-      w[i] = _mm512_set1_epi64(s.chain * 8u + purpose);
-    }
 #pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
       const Int key0 = _mm512_set1_epi64(static_cast<int64_t>(keys.first[round]));
       const Int key1 = _mm512_set1_epi64(static_cast<int64_t>(keys.second[round]));
-#pragma GCC unroll 2
-      for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 8
+      for (int i = 0; i < n; ++i) {
         const Int a = _mm512_mul_epu32(x[i], multiplier0), b = _mm512_mul_epu32(z[i], multiplier1);
         x[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(b, 32), y[i], key0, 0x96);
         z[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(a, 32), w[i], key1, 0x96);
@@ -106,6 +100,23 @@ struct Lanes {
         w[i] = a;
       }
     }
+  }
+
+  // The draws of two groups of 64 sites, each of one column parity, from the block of its first
+  // site onwards. out[i] gets one word a site in site order, the draw in its upper half.
+  MRFMASK_LANES static void draw_groups(const uint32_t first_block[2], const uint32_t step[2],
+                                        Stream s, const RoundKeys& keys, Purpose purpose,
+                                        uint32_t* const out[2]) {
+    // This order of blocks makes the unpacking below come out in pixel order.
+    const Int order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+    Int x[2], y[2], z[2], w[2];
+    for (int i = 0; i < 2; ++i) {
+      x[i] = _mm512_add_epi64(order, _mm512_set1_epi64(first_block[i]));
+      y[i] = _mm512_set1_epi64(step[i]);
+      z[i] = _mm512_set1_epi64(s.stream);
+      w[i] = _mm512_set1_epi64(s.chain * 8u + purpose);
+    }
+    philox_rounds(x, y, z, w, keys);
     // Four words serve eight sites: their upper halves the first four, their lower the others.
     const Int shift = _mm512_set_epi32(16, 16, 16, 16, 0, 0, 0, 0, 16, 16, 16, 16, 0, 0, 0, 0);
 #pragma GCC unroll 2

@@ -1,9 +1,11 @@
 // Compiled once per instruction set, with MRFMASK_ISA naming its namespace.
 #include "loops.h"
 
+#include "energy_units.h"
 #include "gibbs.h"
 #include "mean_field.h"
 #ifdef __AVX2__
+#include "chains_run.h"
 #include "packed_gibbs.h"
 #include "packed_mean_field.h"
 #endif
@@ -33,30 +35,31 @@ void for_each_pixel(const Grid& g, int32_t wanted, Visit visit) {
 // Energy without the constant: minus the sum of field * state over all colours but the first, and
 // of unary * state over the first, where no coupling is seen twice. Three colours (odd tori) see
 // some twice, so there each coupling is added by itself. Clamped unaries count 0.
-double energy(const Grid& g, const uint8_t* mask) {
+double energy(const Grid& g, const EnergyUnits& units, const uint8_t* mask) {
   const bool checkerboard = num_colours(g) == 2;
   const int64_t columns = right_columns(g), rows = down_rows(g);
   const auto state = [mask](int64_t i) { return spin(mask[i]); };
-  double total = 0.0;
+  const auto in_units = [&units](float term) { return whole(term * units.per_energy); };
+  int64_t total = 0;
   for (int32_t y = 0; y < g.height; ++y) {
     for (int32_t x = 0; x < g.width; ++x) {
       const int64_t i = static_cast<int64_t>(y) * g.width + x;
-      const float unary = is_clamp(g.unary[i]) ? 0.0f : flush(g.unary[i]);
-      double term = unary;
       if (checkerboard && (y + x) % 2 == 1) {
-        term = local_field(g, y, x, state);
-      } else if (!checkerboard) {
-        const int64_t row = i - x;
-        const int64_t below = y + 1 < g.height ? i + g.width : x;
-        if (x < columns) {
-          term += flush(g.right[y * columns + x]) * state(row + (x + 1 < g.width ? x + 1 : 0));
-        }
-        if (y < rows) term += flush(g.down[i]) * state(below);
+        total += in_units(local_field(g, y, x, state) * state(i));
+        continue;
       }
-      total += term * state(i);
+      if (!is_clamp(g.unary[i])) total += in_units(flush(g.unary[i]) * state(i));
+      if (checkerboard) continue;
+      const int64_t row = i - x;
+      const int64_t beside = row + (x + 1 < g.width ? x + 1 : 0);
+      const int64_t below = y + 1 < g.height ? i + g.width : x;
+      if (x < columns) {
+        total += in_units(flush(g.right[y * columns + x]) * state(beside) * state(i));
+      }
+      if (y < rows) total += in_units(flush(g.down[i]) * state(below) * state(i));
     }
   }
-  return -total;
+  return -static_cast<double>(total) * units.energy;
 }
 
 // Adds 1 where the two pixels of a coupling are equal.
@@ -76,26 +79,30 @@ void count_equal(const Grid& g, const GibbsOutput& out) {
   }
 }
 
-void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
-  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+// Sets what `out` holds of one chain to its start.
+void start_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out) {
   const Stream stream{run.key, run.stream, run.chain};
+  LastBlock last;
   for (int32_t y = 0; y < g.height; ++y) {
-    for (int32_t x = 0; x < g.width; ++x) {
-      const int64_t i = static_cast<int64_t>(y) * g.width + x;
-      if (!run.start_given || is_clamp(g.unary[i])) out.mask[i] = gibbs_start(g, y, x, stream);
+    for (int32_t parity = 0; parity < 2; ++parity) {
+      for (int32_t x = parity; x < g.width; x += 2) {
+        const int64_t i = static_cast<int64_t>(y) * g.width + x;
+        if (run.start_given && !is_clamp(g.unary[i])) continue;
+        out.mask[i] = gibbs_start(g, y, x, stream, last);
+      }
     }
   }
-  for (int64_t i = 0; i < pixels; ++i) out.counts[i] = 0;
-  if (out.right_equal) {
-    for (int64_t i = 0; i < static_cast<int64_t>(g.height) * right_columns(g); ++i)
-      out.right_equal[i] = 0;
-    for (int64_t i = 0; i < static_cast<int64_t>(down_rows(g)) * g.width; ++i) {
-      out.down_equal[i] = 0;
-    }
-  }
+}
+
+// One chain from its start; the caller zeroes the counts.
+void gibbs_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
+  start_chain(g, run, out);
 #ifdef __AVX2__
   if (can_pack(g)) return packed_gibbs(g, run, out, poll, count_equal);
 #endif
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  const Stream stream{run.key, run.stream, run.chain};
+  const EnergyUnits units = energy_units(g);
   double best = 0.0;
   for (int64_t sweep = 0; sweep < run.burn_in + run.sweeps; ++sweep) {
     const float rate = log2_odds_rate(run.beta[sweep]);
@@ -112,11 +119,29 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
     const int64_t kept = sweep - run.burn_in;
     for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
     if (out.right_equal) count_equal(g, out);
-    out.energies[kept] = energy(g, out.mask);
+    out.energies[kept] = energy(g, units, out.mask);
     if (out.best_mask && (kept == 0 || out.energies[kept] < best)) {
       best = out.energies[kept];
       memcpy(out.best_mask, out.mask, static_cast<size_t>(pixels));
     }
+  }
+}
+
+void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  memset(out.counts, 0, static_cast<size_t>(run.chains * pixels) * sizeof *out.counts);
+#ifdef __AVX2__
+  if (run.chains > 1 && can_pack(g)) return packed_chains(g, run, out, poll);
+#endif
+  for (int64_t c = 0; c < run.chains; ++c) {
+    GibbsRun one = run;
+    one.chain += static_cast<uint32_t>(c);
+    GibbsOutput to = out;
+    to.mask += c * pixels;
+    to.counts += c * pixels;
+    to.energies += c * run.sweeps;
+    if (to.best_mask) to.best_mask += c * pixels;
+    gibbs_chain(g, one, to, poll);
   }
 }
 
@@ -154,18 +179,24 @@ void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& o
 
 bool on(float log2_odds, uint32_t r) { return turns_on(heat_bath(log2_odds), r); }
 
-int64_t workspace_bytes(const Grid& g) {
 #ifdef __AVX2__
-  if (can_pack(g)) return packed_gibbs_bytes(g);
-#endif
-  static_cast<void>(g);
-  return 0;
+constexpr int64_t kChainsAtOnce = ChainLanes::chains;
+
+int64_t workspace_bytes(const Grid& g, int64_t chains) {
+  if (!can_pack(g)) return 0;
+  return chains > 1 ? chains_bytes(g) : packed_gibbs_bytes(g);
 }
+#else
+constexpr int64_t kChainsAtOnce = 1;
+
+int64_t workspace_bytes(const Grid&, int64_t) { return 0; }
+#endif
 
 }  // namespace
 
 extern const Loops loops;
-const Loops loops{MRFMASK_STRING(MRFMASK_ISA), workspace_bytes, gibbs_image, mean_field_image, on};
+const Loops loops{
+    MRFMASK_STRING(MRFMASK_ISA), kChainsAtOnce, workspace_bytes, gibbs_image, mean_field_image, on};
 
 }  // namespace MRFMASK_ISA
 }  // namespace mrfmask

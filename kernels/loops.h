@@ -20,20 +20,22 @@ struct GibbsRun {
   uint32_t sweep_offset;  // number of the first sweep, so that a run can be continued
   uint64_t key;
   uint32_t stream;
-  uint32_t chain;
+  uint32_t chain;  // the first one
+  int64_t chains;  // how many, at most Loops::chains_at_once
   bool start_given;
 };
 
 // What a run writes. mask holds the start (if given) and then the state after the last sweep.
 struct GibbsOutput {
-  uint8_t* mask;         // height x width
-  int32_t* counts;       // height x width: kept sweeps in which the pixel was on
-  double* energies;      // sweeps: energy after each kept sweep without the model's constant, from
-                         // float32 fields added up in float64
-  uint8_t* best_mask;    // height x width, or null: the kept state of lowest energy
-  int32_t* right_equal;  // like right, or null: kept sweeps in which the two pixels were equal
-  int32_t* down_equal;   // like down, or null
-  void* workspace;       // workspace_bytes(grid) bytes, aligned to 64
+  uint8_t* mask;         // chains x height x width
+  int32_t* counts;       // chains x height x width: kept sweeps in which the pixel was on
+  double* energies;      // chains x sweeps: energy after each kept sweep without the model's
+                         // constant, from float32 fields (energy_units.h)
+  uint8_t* best_mask;    // chains x height x width, or null: the kept state of lowest energy
+  int64_t* right_equal;  // like right, or null: raised by the kept states, over all chains, in
+                         // which the two pixels were equal
+  int64_t* down_equal;   // like down, or null
+  void* workspace;       // workspace_bytes(grid, chains) bytes, aligned to 64
 };
 
 struct MeanFieldRun {
@@ -53,7 +55,8 @@ struct MeanFieldOutput {
 // The loops as one instruction set compiles them.
 struct Loops {
   const char* name;
-  int64_t (*workspace_bytes)(const Grid& grid);
+  int64_t chains_at_once;  // that one run may have; 1 where there is no vector code for more
+  int64_t (*workspace_bytes)(const Grid& grid, int64_t chains);
   void (*gibbs)(const Grid& grid, const GibbsRun& run, const GibbsOutput& out, Poll poll);
   void (*mean_field)(const Grid& grid, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll);
   bool (*heat_bath_on)(float log2_odds, uint32_t r);

@@ -131,21 +131,19 @@ void unpack_states(const Packed& p, Visit visit) {
   });
 }
 
-// Arrays of the row above or below, as a pixel of `colour` sees them; the empty row beyond an open
-// boundary.
-struct Neighbours {
-  const float* up_state;
-  const float* up_coupling;
-  const float* down_state;
+// The rows above and below row y: round the torus, or the empty row beyond an open boundary.
+struct VerticalRows {
+  int64_t above;
+  int64_t below;
 };
 
-inline Neighbours vertical_neighbours(const Packed& p, int colour, int64_t y) {
-  const PackedShape& s = p.shape;
-  const int other = 1 - colour;
-  const int64_t above = y > 0 ? y - 1 : s.wraps_y ? s.height - 1 : s.height;
-  const int64_t below = y + 1 < s.height ? y + 1 : s.wraps_y ? 0 : s.height;
-  return Neighbours{p.state[other] + p.row(above), p.down[other] + p.row(above),
-                    p.state[other] + p.row(below)};
+inline VerticalRows vertical_rows(const PackedShape& s, int64_t y) {
+  return VerticalRows{y > 0       ? y - 1
+                      : s.wraps_y ? s.height - 1
+                                  : s.height,
+                      y + 1 < s.height ? y + 1
+                      : s.wraps_y      ? 0
+                                       : s.height};
 }
 
 }  // namespace MRFMASK_ISA

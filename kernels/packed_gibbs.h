@@ -5,6 +5,7 @@
 // and one polynomial of degree six the probability.
 #pragma once
 
+#include "energy_units.h"
 #include "gibbs.h"
 #include "loops.h"
 #include "packed_draws.h"
@@ -33,6 +34,7 @@ struct GibbsSweep {
   RoundKeys keys;
   uint32_t number;
   float log2_rate;
+  EnergyUnits units;
   uint16_t* counts[2];  // like the states: raised where a pixel is on, in kept sweeps
   DrawBuffer draws;
 };
@@ -88,14 +90,14 @@ MRFMASK_LANES void gibbs_vector(const GibbsSweep& sweep, const GibbsRow& row, in
   if (__builtin_expect(j + Lanes::width > sites, 0)) {
     term = Lanes::select(Lanes::first(sites - j), term, Lanes::set(0.0f));
   }
-  sum.add(term);
+  sum.add(Lanes::mul(term, Lanes::set(sweep.units.per_energy)));
 }
 
 // Updates all pixels of one colour. Returns, for a kept sweep, the sum of field * state (colour 1)
-// or unary * state (colour 0); the two together are minus the energy, since each coupling has one
-// end of colour 1. Fields are float32 sums, added up in float64.
+// or unary * state (colour 0) in energy units; the two together are minus the energy, since each
+// coupling has one end of colour 1. Fields are float32 sums.
 template <int kColour, bool kKept, bool kClamped>
-double gibbs_half_sweep(const GibbsSweep& sweep) {
+int64_t gibbs_half_sweep(const GibbsSweep& sweep) {
   const Packed& p = sweep.packed;
   const PackedShape& s = p.shape;
   const int64_t sites = s.sites();
@@ -117,17 +119,15 @@ double gibbs_half_sweep(const GibbsSweep& sweep) {
       if (s.wraps_x) wrap_row(p, kColour, y);
     }
   }
-  double lanes[Lanes::width], total = 0.0;
-  sum.lanes(lanes);
-  for (double lane : lanes) total += lane;
-  return total;
+  return sum.total();
 }
 
 // Both half-sweeps; returns the energy without the constant if kKept.
 template <bool kKept, bool kClamped>
 double gibbs_sweep(const GibbsSweep& sweep) {
-  const double first = gibbs_half_sweep<0, kKept, kClamped>(sweep);
-  return -(first + gibbs_half_sweep<1, kKept, kClamped>(sweep));
+  const int64_t first = gibbs_half_sweep<0, kKept, kClamped>(sweep);
+  const int64_t second = gibbs_half_sweep<1, kKept, kClamped>(sweep);
+  return -static_cast<double>(first + second) * sweep.units.energy;
 }
 
 // Bytes of workspace that packed_gibbs needs: the packed grid, the draws and the counts.
@@ -163,6 +163,7 @@ inline void packed_gibbs(const Grid& g, const GibbsRun& run, const GibbsOutput& 
                    round_keys(run.key),
                    0,
                    0.0f,
+                   energy_units(g),
                    {},
                    {}};
   const Packed& p = sweep.packed;

@@ -90,13 +90,14 @@ MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose) {
 struct LastBlock {
   uint32_t block = 0;
   uint32_t step = 0;
+  Purpose purpose = kStart;
   bool valid = false;
   Philox4 words = {};
 };
 
 MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose, LastBlock& last) {
-  if (!last.valid || last.block != at.block || last.step != at.step) {
-    last = LastBlock{at.block, at.step, true, draw(s, at.block, at.step, purpose)};
+  if (!last.valid || last.block != at.block || last.step != at.step || last.purpose != purpose) {
+    last = LastBlock{at.block, at.step, purpose, true, draw(s, at.block, at.step, purpose)};
   }
   return (last.words.word[at.word] >> at.shift) & 0xffffu;
 }

@@ -23,6 +23,9 @@ typedef unsigned long long uint64_t;
 #define MRFMASK_HD inline
 #endif
 
+// For functions on vectors, which must stay in registers: a call would spill them.
+#define MRFMASK_LANES __attribute__((always_inline)) inline
+
 // Each instruction set compiles these headers in a namespace of its own, so that the linker can
 // never merge an inline function of the AVX-512 build into the baseline one. For the same reason
 // the loops use no templates of the standard library.

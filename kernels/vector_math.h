@@ -3,14 +3,11 @@
 #pragma once
 
 #if defined(__AVX512F__)
-#include "lanes_avx512.h"
+#include "chain_lanes_avx512.h"
 #else
-#include "lanes_avx2.h"
+#include "chain_lanes_avx2.h"
 #endif
 #include "packed.h"
-
-// Vectors must stay in registers: a call would spill them.
-#define MRFMASK_LANES __attribute__((always_inline)) inline
 
 namespace mrfmask {
 namespace MRFMASK_ISA {
@@ -50,12 +47,18 @@ struct FieldRow {
 inline FieldRow field_row(const Packed& p, int colour, int64_t y) {
   const int other = 1 - colour;
   const int64_t parity = (y + colour) & 1, row = p.row(y);
-  const Neighbours vertical = vertical_neighbours(p, colour, y);
+  const VerticalRows vertical = vertical_rows(p.shape, y);
   // Even columns have their left neighbour one site back, odd ones their right one site on.
   const float* beside = p.state[other] + row;
-  return FieldRow{p.unary[colour] + row, p.right[colour] + row, p.right[other] + row + parity - 1,
-                  p.down[colour] + row,  vertical.up_coupling,  beside + parity,
-                  beside + parity - 1,   vertical.down_state,   vertical.up_state};
+  return FieldRow{p.unary[colour] + row,
+                  p.right[colour] + row,
+                  p.right[other] + row + parity - 1,
+                  p.down[colour] + row,
+                  p.down[other] + p.row(vertical.above),
+                  beside + parity,
+                  beside + parity - 1,
+                  p.state[other] + p.row(vertical.below),
+                  p.state[other] + p.row(vertical.above)};
 }
 
 // Base-2 log odds from fields; force: 0, or +inf or -inf for a clamped pixel.

@@ -59,13 +59,13 @@ def gibbs(
         burn_in: sweeps that are not counted.
         sweep_offset: number of the first sweep.
         keep_best: whether to return the kept state of lowest energy.
-        keep_pairs: whether to count the kept sweeps in which neighbours were equal.
+        keep_pairs: whether to count the kept states in which neighbours were equal.
 
     Returns:
         masks (batch, chains, height, width) bool, counts of the same shape in int32, energies
         (batch, chains, sweeps) float64 without the constant, best masks (same shape as masks, or
         with batch 0 when not kept), and for the couplings to the right and down the counts of equal
-        neighbours (batch, chains, *shape of the couplings) int32 (batch 0 when not kept).
+        neighbours over all chains, shaped like the couplings, int64 (batch 0 when not kept).
     """
     batch, height, width = unary.shape
     shape = (batch, chains, height, width)
@@ -75,8 +75,8 @@ def gibbs(
     energies = torch.empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64)
     best = torch.empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool)
     pairs = batch if keep_pairs else 0
-    right_equal = torch.empty(pairs, chains, *right.shape[1:], dtype=torch.int32)
-    down_equal = torch.empty(pairs, chains, *down.shape[1:], dtype=torch.int32)
+    right_equal = torch.zeros(pairs, *right.shape[1:], dtype=torch.int64)
+    down_equal = torch.zeros(pairs, *down.shape[1:], dtype=torch.int64)
     _native.gibbs(
         *(_numpy(t) for t in (unary, right, down)),
         periodic,
@@ -120,8 +120,8 @@ def _(
         unary.new_empty(shape, dtype=torch.int32),
         unary.new_empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64),
         unary.new_empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool),
-        unary.new_empty(pairs, chains, *right.shape[1:], dtype=torch.int32),
-        unary.new_empty(pairs, chains, *down.shape[1:], dtype=torch.int32),
+        unary.new_empty(pairs, *right.shape[1:], dtype=torch.int64),
+        unary.new_empty(pairs, *down.shape[1:], dtype=torch.int64),
     )
 
 

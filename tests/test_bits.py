@@ -94,6 +94,24 @@ def test_gibbs_does_not_depend_on_the_split_of_batch_or_chains():
     assert torch.equal(first.masks, whole.masks[:, :1])
 
 
+def test_many_chains_are_the_single_chains_and_continue_exactly():
+    model = plain_grid(2, 9, 22, periodic=False, signs=0)
+    model = IsingGrid(
+        model.unary.index_fill(1, torch.tensor([4]), torch.inf), model.right, model.down
+    )
+    many = Gibbs(sweeps=12, burn_in=5, chains=70, seed=3).sample(model)
+    few = Gibbs(sweeps=12, burn_in=5, chains=3, seed=3).sample(model)
+    assert torch.equal(many.masks[:, :3], few.masks)
+    assert torch.equal(many.counts[:, :3], few.counts)
+    assert torch.equal(many.energies[:, :3], few.energies)
+    begun = Gibbs(sweeps=1, burn_in=5, chains=70, seed=3).sample(model)
+    gone_on = Gibbs(
+        sweeps=11, burn_in=0, chains=70, seed=3, start=begun.masks, sweep_offset=begun.next_sweep
+    ).sample(model)
+    assert torch.equal(gone_on.masks, many.masks)
+    assert torch.equal(gone_on.counts + begun.counts, many.counts)
+
+
 def test_images_and_chains_of_one_seed_draw_different_numbers():
     model = IsingGrid(torch.zeros(4, 16, 16), torch.zeros(4, 16, 15), torch.zeros(4, 15, 16))
     masks = Gibbs(sweeps=1, burn_in=0, chains=4, seed=1).sample(model).masks.flatten(0, 1)
@@ -118,46 +136,50 @@ def test_every_instruction_set_gives_the_same_bits(isa, height, width, periodic)
     model = IsingGrid(
         torch.cat([model.unary[:1], unary[1:]]), model.right, model.down, periodic=periodic
     )
+    # Forty chains of an image run in groups, one chain alone; 300 sweeps fill and drain the counts.
+    kept = 300 if width < 40 else 20
+    results = [run(model, isa, chains=40, kept=kept), run(model, "baseline", chains=40, kept=kept)]
+    for got, expected in zip(*results, strict=True):
+        assert np.array_equal(got, expected)
+    alone = run(model, isa, chains=1, kept=kept)
+    for got, expected in zip(alone[:4], results[0][:4], strict=True):
+        assert np.array_equal(got, expected[:, :1])
+
+
+def run(model, isa, chains, kept):
+    """All that Gibbs and mean field write, from the loops of one instruction set."""
+    batch, height, width = model.shape
+    shape = (batch, chains, height, width)
     arrays = [t.numpy() for t in (model.unary, model.right, model.down)]
-    beta = np.full((2, 12), 0.9)
-    seed = np.array([[77, 0], [77, 1]], dtype=np.int64)
-
-    def run(isa):
-        mask = np.zeros((2, 1, height, width), dtype=np.uint8)
-        counts = np.zeros((2, 1, height, width), dtype=np.int32)
-        energies = np.zeros((2, 1, 10))
-        best = np.zeros((2, 1, height, width), dtype=np.uint8)
-        right = np.zeros((2, 1, *model.right.shape[1:]), dtype=np.int32)
-        down = np.zeros((2, 1, *model.down.shape[1:]), dtype=np.int32)
-        _native.gibbs(
-            *arrays,
-            periodic,
-            beta,
-            seed,
-            2,
-            0,
-            False,
-            mask,
-            counts,
-            energies,
-            best,
-            right,
-            down,
-            1,
-            isa,
-        )
-        mean = np.zeros((2, height, width), dtype=np.float32)
-        sweeps, change = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.float32)
-        _native.mean_field(
-            *arrays, periodic, np.full(2, 1.1), 40, 1e-6, False, mean, sweeps, change, 1, isa
-        )
-        return [mask, counts, energies, best, right, down, mean, sweeps, change]
-
-    for got, expected in zip(run(isa), run("baseline"), strict=True):
-        if got.dtype == np.float64:  # energies: the same float32 fields, added in another order
-            np.testing.assert_allclose(got, expected, rtol=1e-12)
-        else:
-            assert np.array_equal(got, expected)
+    seed = np.array([[77, image] for image in range(batch)], dtype=np.int64)
+    masks, best = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
+    counts = np.zeros(shape, dtype=np.int32)
+    energies = np.zeros((batch, chains, kept))
+    right = np.zeros(model.right.shape, dtype=np.int64)
+    down = np.zeros(model.down.shape, dtype=np.int64)
+    beta = np.full((batch, 2 + kept), 0.9)
+    _native.gibbs(
+        *arrays,
+        model.periodic,
+        beta,
+        seed,
+        2,
+        0,
+        False,
+        masks,
+        counts,
+        energies,
+        best,
+        right,
+        down,
+        1,
+        isa,
+    )
+    mean = np.zeros((batch, height, width), dtype=np.float32)
+    sweeps, change = np.zeros(batch, dtype=np.int64), np.zeros(batch, dtype=np.float32)
+    rate = np.full(batch, 1.1)
+    _native.mean_field(*arrays, model.periodic, rate, 40, 1e-6, False, mean, sweeps, change, 1, isa)
+    return [masks, counts, energies, best, right, down, mean, sweeps, change]
 
 
 def test_flushing_subnormals_changes_no_bit():

@@ -84,7 +84,7 @@ class Gibbs(Method):
         kept = self.chains * self.sweeps
 
         def correlation(equal: Tensor) -> Tensor:
-            return (equal.sum(dim=1).to(torch.float64) * 2 / kept - 1).to(model.dtype)
+            return (equal.to(torch.float64) * 2 / kept - 1).to(model.dtype)
 
         return Marginals(
             probability=samples.mean,

@@ -29,13 +29,37 @@ std::vector<float> uniform(std::mt19937& generator, int size) {
   return out;
 }
 
+const mrfmask::Poll kNoPoll{[](void*) {}, nullptr};
+
 // Filled with NaN, so that anything read before it was written shows.
-void* make_workspace(const Grid& g) {
-  const size_t bytes = (static_cast<size_t>(loops.workspace_bytes(g)) + 63) / 64 * 64;
+void* make_workspace(const Grid& g, int64_t chains) {
+  const size_t bytes = (static_cast<size_t>(loops.workspace_bytes(g, chains)) + 63) / 64 * 64;
   if (bytes == 0) return nullptr;
   void* memory = std::aligned_alloc(64, bytes);
   std::memset(memory, 0xff, bytes);
   return memory;
+}
+
+void run_gibbs(const Grid& g, size_t right_size, size_t down_size, int64_t chains) {
+  const size_t pixels = static_cast<size_t>(chains) * static_cast<size_t>(g.height * g.width);
+  const std::vector<double> beta(7, 0.5);
+  std::vector<double> energies(static_cast<size_t>(5 * chains));
+  std::vector<uint8_t> mask(pixels), best(pixels);
+  std::vector<int32_t> counts(pixels);
+  std::vector<int64_t> right_equal(right_size + 1), down_equal(down_size + 1);
+  void* workspace = make_workspace(g, chains);
+  loops.gibbs(g, {beta.data(), 2, 5, 0, 1, 0, 0, chains, false},
+              {mask.data(), counts.data(), energies.data(), best.data(), right_equal.data(),
+               down_equal.data(), workspace},
+              kNoPoll);
+  bool finite = true, counted = true;
+  for (double energy : energies) finite &= std::isfinite(energy);
+  for (int32_t count : counts) counted &= count >= 0 && count <= 5;
+  for (int64_t count : right_equal) counted &= count >= 0 && count <= 5 * chains;
+  for (int64_t count : down_equal) counted &= count >= 0 && count <= 5 * chains;
+  check(finite, "energy", g);
+  check(counted, "count", g);
+  std::free(workspace);
 }
 
 void run(int height, int width, bool periodic, std::mt19937& generator) {
@@ -46,30 +70,15 @@ void run(int height, int width, bool periodic, std::mt19937& generator) {
   const std::vector<float> right = uniform(generator, height * columns);
   const std::vector<float> down = uniform(generator, rows * width);
   const Grid g{unary.data(), right.data(), down.data(), height, width, periodic};
-  const mrfmask::Poll poll{[](void*) {}, nullptr};
 
-  const std::vector<double> beta(7, 0.5);
-  std::vector<double> energies(5);
-  std::vector<uint8_t> mask(unary.size()), best(unary.size());
-  std::vector<int32_t> counts(unary.size()), right_equal(right.size() + 1),
-      down_equal(down.size() + 1);
-  void* workspace = make_workspace(g);
-  const mrfmask::GibbsRun gibbs{beta.data(), 2, 5, 0, 1, 0, 0, false};
-  loops.gibbs(g, gibbs,
-              {mask.data(), counts.data(), energies.data(), best.data(), right_equal.data(),
-               down_equal.data(), workspace},
-              poll);
-  bool finite = true, counted = true;
-  for (double energy : energies) finite &= std::isfinite(energy);
-  for (size_t i = 0; i < unary.size(); ++i) counted &= counts[i] >= 0 && counts[i] <= 5;
-  check(finite, "energy", g);
-  check(counted, "count", g);
-  std::free(workspace);
+  for (int64_t chains : {int64_t{1}, int64_t{3}, loops.chains_at_once}) {
+    if (chains <= loops.chains_at_once) run_gibbs(g, right.size(), down.size(), chains);
+  }
 
+  void* workspace = make_workspace(g, 1);
   std::vector<float> mean(unary.size());
-  workspace = make_workspace(g);
   mrfmask::MeanFieldOutput out{mean.data(), 0, 0.0f, workspace};
-  loops.mean_field(g, {1.0, 7, 1e-9f, false}, out, poll);
+  loops.mean_field(g, {1.0, 7, 1e-9f, false}, out, kNoPoll);
   bool inside = std::isfinite(out.change);
   for (float m : mean) inside &= m >= -1.0f && m <= 1.0f;
   check(inside, "mean", g);
