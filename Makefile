@@ -26,9 +26,10 @@ demo: $(VENV)/built
 test: $(VENV)/built
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
+# One rival at a time: one that cannot be had here is named as such in the results.
 bench: $(VENV)/built
-	$(PIP) --requirement bench/requirements.txt
-	$(BIN)/python bench/peers.py
+	-grep -v '^#' bench/requirements.txt | xargs -n 1 $(PIP)
+	$(BIN)/python -m bench.peers
 
 lint: $(VENV)/built
 	$(BIN)/ruff check .
