@@ -67,6 +67,13 @@ struct BitCounts {
     return planes[kPlanes * (word / kChunk * kChunk) + k * kChunk + word % kChunk];
   }
 
+  // The count of bit i of all words.
+  int32_t count(int64_t i) const {
+    uint32_t total = 0;
+    for (int64_t k = 0; k < kPlanes; ++k) total |= (plane(k, i / 32) >> (i % 32) & 1u) << k;
+    return static_cast<int32_t>(total);
+  }
+
   void clear() {
     memset(planes, 0, static_cast<size_t>(kPlanes * words) * sizeof *planes);
     waiting = 0;

@@ -8,7 +8,6 @@ namespace MRFMASK_ISA {
 
 struct ChainLanes {
   static constexpr int64_t chains = 32;
-  static constexpr int64_t block_sites = 8;
   using Index = __m256i;  // one byte a chain
 
   struct Decision {

@@ -8,8 +8,7 @@ namespace MRFMASK_ISA {
 
 struct ChainLanes {
   static constexpr int64_t chains = 32;
-  static constexpr int64_t block_sites = 8;  // sites that one block of draws serves
-  using Index = __m512i;                     // neighbours' states of each chain as a number, 0..15
+  using Index = __m512i;  // neighbours' states of each chain as a number, 0..15
 
   // The state of a site that decides nothing yet, and the chains that need their lower 16 bits.
   struct Decision {

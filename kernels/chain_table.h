@@ -23,10 +23,10 @@ alignas(64) static const float kNeighbourSpins[4][kTableSize] = {
     {-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1},
 };
 
-// Local fields of site j for the neighbourhoods first .. first + Lanes::width - 1.
-MRFMASK_LANES Lanes::Float neighbourhood_fields(const FieldRow& row, int64_t j, int64_t first) {
-  const float* couplings[4] = {row.right + j, row.left + j, row.down + j, row.up + j};
-  Lanes::Float field = Lanes::set(row.unary[j]);
+// Local fields of slot j for the neighbourhoods first .. first + Lanes::width - 1.
+MRFMASK_LANES Lanes::Float neighbourhood_fields(const Fields& stripe, int64_t j, int64_t first) {
+  const float* couplings[4] = {stripe.right + j, stripe.left + j, stripe.down + j, stripe.up + j};
+  Lanes::Float field = Lanes::set(stripe.unary[j]);
   for (int k = 0; k < 4; ++k) {
     const Lanes::Float spins = Lanes::load(kNeighbourSpins[k] + first);
     field = Lanes::fused(Lanes::set(*couplings[k]), spins, field);
@@ -50,21 +50,17 @@ MRFMASK_LANES Lanes::Float thresholds(Lanes::Float log2_odds) {
   return Lanes::select(likely, Lanes::sub(Lanes::set(65535.0f), count), count);
 }
 
-// Fills tables[colour] (kTableSize numbers a site, like the other packed arrays) for one rate.
+// Fills the tables (kTableSize numbers a slot, like the other packed arrays) for one rate.
 template <bool kClamped>
-void fill_tables(const Packed& p, float log2_rate, uint16_t* const tables[2]) {
+void fill_tables(const Packed& p, float log2_rate, uint16_t* const tables[kStripes]) {
   const Lanes::Float rate = Lanes::set(log2_rate);
-  for (int colour = 0; colour < 2; ++colour) {
-    for (int64_t y = 0; y < p.shape.height; ++y) {
-      const FieldRow row = field_row(p, colour, y);
-      const float* force = p.force[colour] + p.row(y);
-      uint16_t* table = tables[colour] + kTableSize * p.row(y);
-      for (int64_t j = 0; j < p.shape.sites(); ++j) {
-        for (int64_t first = 0; first < kTableSize; first += Lanes::width) {
-          Lanes::Float odds = Lanes::mul(rate, neighbourhood_fields(row, j, first));
-          if (kClamped && force[j] != 0.0f) odds = Lanes::set(force[j]);
-          Lanes::store(table + kTableSize * j + first, thresholds(odds));
-        }
+  for (int s = 0; s < kStripes; ++s) {
+    const Fields stripe = fields_of(p, s);
+    for (int64_t j = 0; j < p.shape.slots(s); ++j) {
+      for (int64_t first = 0; first < kTableSize; first += Lanes::width) {
+        Lanes::Float odds = Lanes::mul(rate, neighbourhood_fields(stripe, j, first));
+        if (kClamped && p.force[s][j] != 0.0f) odds = Lanes::set(p.force[s][j]);
+        Lanes::store(tables[s] + kTableSize * j + first, thresholds(odds));
       }
     }
   }

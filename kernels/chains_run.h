@@ -11,65 +11,55 @@ namespace MRFMASK_ISA {
 struct ChainsWorkspace {
   PackedShape shape;
 
-  // Words of both colours, in whole chunks of BitCounts.
-  int64_t words() const {
-    return (2 * shape.plane() + BitCounts::kChunk - 1) / BitCounts::kChunk * BitCounts::kChunk;
-  }
-  int64_t table_numbers() const { return kTableSize * 2 * shape.plane(); }
+  int64_t words() const { return shape.elements(); }  // a multiple of BitCounts::kChunk
   int64_t line_words() const { return BitCounts::kPlanes * shape.width; }
   // The packed grid, states, best states, counts, thresholds, lines.
   int64_t bytes() const {
     const int64_t count_words = BitCounts::size(words());
-    return (shape.floats() + 2 * words() + count_words + line_words()) * 4 + table_numbers() * 2;
+    return (shape.floats() + 2 * words() + count_words + line_words()) * 4 +
+           kTableSize * shape.elements() * 2;
   }
 };
 
 inline int64_t chains_bytes(const Grid& g) { return ChainsWorkspace{packed_shape(g)}.bytes(); }
 
-// Calls visit(word, pixel) for every pixel, words numbered from the first of colour 0.
-template <typename Visit>
-void for_each_word(const Packed& p, Visit visit) {
-  const PackedShape& s = p.shape;
-  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
-    for (int64_t j = 0; j < sites; ++j) visit(c * s.plane() + at + j, from + 2 * j);
-  });
-}
-
 // One row of pixels in their order: line[x] = word(number of the pixel's word).
 template <typename Word>
-void read_row(const PackedShape& s, int64_t y, uint32_t* line, Word word) {
+void read_row(const PackedShape& shape, int64_t y, uint32_t* line, Word word) {
   for (int64_t parity = 0; parity < 2; ++parity) {
-    const int64_t first = ((y + parity) & 1) * s.plane() + y * s.stride() + kMargin;
-    for (int64_t j = 0; 2 * j + parity < s.width; ++j) line[2 * j + parity] = word(first + j);
+    const int64_t stripe = 2 * ((y + parity) & 1) + (y & 1);
+    const int64_t first = stripe * shape.stripe() + shape.before() + y / 2 * shape.stride();
+    for (int64_t j = 0; 2 * j + parity < shape.width; ++j) line[2 * j + parity] = word(first + j);
   }
 }
 
 // The states of every chain as masks; `line` has room for a row.
-inline void unpack_chains(const PackedShape& s, const uint32_t* words, int64_t chains,
+inline void unpack_chains(const PackedShape& shape, const uint32_t* words, int64_t chains,
                           uint32_t* line, uint8_t* masks) {
-  for (int64_t y = 0; y < s.height; ++y) {
-    read_row(s, y, line, [words](int64_t word) { return words[word]; });
+  for (int64_t y = 0; y < shape.height; ++y) {
+    read_row(shape, y, line, [words](int64_t word) { return words[word]; });
     for (int64_t c = 0; c < chains; ++c) {
-      uint8_t* mask = masks + (c * s.height + y) * s.width;
-      for (int64_t x = 0; x < s.width; ++x) mask[x] = line[x] >> c & 1u;
+      uint8_t* mask = masks + (c * shape.height + y) * shape.width;
+      for (int64_t x = 0; x < shape.width; ++x) mask[x] = line[x] >> c & 1u;
     }
   }
 }
 
 // Adds the counts to the caller's and sets them to 0; `lines` has room for a row a plane.
-inline void drain_chains(const PackedShape& s, BitCounts& counts, int64_t chains, uint32_t* lines,
-                         int32_t* to) {
+inline void drain_chains(const PackedShape& shape, BitCounts& counts, int64_t chains,
+                         uint32_t* lines, int32_t* to) {
   counts.settle();
-  for (int64_t y = 0; y < s.height; ++y) {
+  for (int64_t y = 0; y < shape.height; ++y) {
     for (int64_t k = 0; k < BitCounts::kPlanes; ++k) {
-      read_row(s, y, lines + k * s.width, [&](int64_t word) { return counts.plane(k, word); });
+      uint32_t* line = lines + k * shape.width;
+      read_row(shape, y, line, [&](int64_t word) { return counts.plane(k, word); });
     }
     for (int64_t c = 0; c < chains; ++c) {
-      int32_t* chain = to + (c * s.height + y) * s.width;
-      for (int64_t x = 0; x < s.width; ++x) {
+      int32_t* chain = to + (c * shape.height + y) * shape.width;
+      for (int64_t x = 0; x < shape.width; ++x) {
         uint32_t count = 0;
         for (int64_t k = 0; k < BitCounts::kPlanes; ++k) {
-          count |= (lines[k * s.width + x] >> c & 1u) << k;
+          count |= (lines[k * shape.width + x] >> c & 1u) << k;
         }
         chain[x] += static_cast<int32_t>(count);
       }
@@ -78,68 +68,54 @@ inline void drain_chains(const PackedShape& s, BitCounts& counts, int64_t chains
   counts.clear();
 }
 
-// Coins for every pixel of every chain, see gibbs_start().
-inline void toss_starts(const ChainSweep& sweep) {
-  const PackedShape& s = sweep.packed.shape;
-  const int64_t blocks_per_row = (s.width + 15) / 16;
-  alignas(64) uint16_t draws[ChainLanes::chains * ChainLanes::block_sites];
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int64_t parity = 0; parity < 2; ++parity) {
-      uint32_t* row = sweep.states[(y + parity) & 1] + sweep.packed.row(y);
-      for (int64_t block = 0; block < blocks_per_row; ++block) {
-        ChainLanes::draw_block(static_cast<uint32_t>(y * blocks_per_row + block),
-                               static_cast<uint32_t>(parity), sweep.stream, sweep.keys, kStart,
-                               draws);
-        for (int64_t j = 0; j < 8 && 8 * block + j < s.sites(); ++j) {
-          row[8 * block + j] = ChainLanes::coins(draws + ChainLanes::chains * j);
-        }
-      }
-    }
-  }
-}
-
-// The starts of the chains: from `masks` or by coins, and clamped pixels as they are clamped.
+// The starts of the chains: from `masks` or by coins (see gibbs_start), and clamped pixels as they
+// are clamped.
 inline void start_chains(const ChainSweep& sweep, const GibbsRun& run, const uint8_t* masks) {
-  const Packed& p = sweep.packed;
-  const PackedShape& s = p.shape;
-  uint32_t* words = sweep.states[0];
-  if (!run.start_given) toss_starts(sweep);
-  for (int64_t c = 0; run.start_given && c < run.chains; ++c) {
-    const uint8_t* mask = masks + c * s.height * s.width;
-    for_each_word(
-        p, [=](int64_t word, int64_t i) { words[word] |= static_cast<uint32_t>(mask[i]) << c; });
+  const PackedShape& shape = sweep.packed.shape;
+  alignas(64) uint16_t draws[ChainLanes::chains * kBlock];
+  for (int s = 0; s < kStripes && !run.start_given; ++s) {
+    for_each_block(shape, s, 0, [&](uint32_t block, uint32_t step, int64_t first, int64_t sites) {
+      ChainLanes::draw_block(block, step, sweep.stream, sweep.keys, kStart, draws);
+      for (int64_t i = 0; i < sites; ++i) {
+        sweep.states[s][first + i] = ChainLanes::coins(draws + ChainLanes::chains * i);
+      }
+    });
   }
-  for_each_word(p, [&](int64_t word, int64_t) {
-    const float force = p.force[0][word];
-    words[word] = force > 0.0f ? ~0u : force < 0.0f ? 0u : words[word];
-  });
-  for (int64_t y = 0; s.wraps_x && y < s.height; ++y) {
-    wrap_row(sweep, 0, y);
-    wrap_row(sweep, 1, y);
-  }
+  const auto half_row = [&](int s, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) {
+      uint32_t& word = sweep.states[s][at + j];
+      for (int64_t c = 0; run.start_given && c < run.chains; ++c) {
+        const uint8_t on = masks[c * shape.height * shape.width + from + 2 * j];
+        word |= static_cast<uint32_t>(on) << c;
+      }
+      const float force = sweep.packed.force[s][at + j];
+      if (force != 0.0f) word = force > 0.0f ? ~0u : 0u;
+    }
+  };
+  for_each_half_row(shape, shape.height, shape.width, half_row);
+  for (int s = 0; s < kStripes; ++s) wrap(shape, s, sweep.states[s]);
 }
 
 // Adds, for every coupling, the number of chains whose two pixels are equal.
 inline void count_equal_chains(const ChainSweep& sweep, int64_t chains, const Grid& g,
                                const GibbsOutput& out) {
-  const PackedShape& s = sweep.packed.shape;
   const uint32_t used = chains < 32 ? (1u << chains) - 1 : ~0u;
   const auto count = [used](uint32_t a, uint32_t b) { return __builtin_popcount(~(a ^ b) & used); };
-  const int64_t columns = right_columns(g);
-  for (int64_t y = 0; y < s.height; ++y) {
-    for (int colour = 0; colour < 2; ++colour) {
-      const ChainRow row = chain_row(sweep, colour, y);
-      int64_t* right = out.right_equal + y * columns + row.parity;
-      for (int64_t j = 0; 2 * j + row.parity < columns; ++j) {
-        right[2 * j] += count(row.state[j], row.right[j]);
-      }
-      if (y >= down_rows(g)) continue;
-      int64_t* down = out.down_equal + y * s.width + row.parity;
-      for (int64_t j = 0; 2 * j + row.parity < s.width; ++j) {
-        down[2 * j] += count(row.state[j], row.down[j]);
-      }
-    }
-  }
+  const PackedShape& shape = sweep.packed.shape;
+  for_each_half_row(shape, g.height, right_columns(g),
+                    [&](int s, int64_t at, int64_t from, int64_t sites) {
+                      const ChainStripe stripe = chain_stripe(sweep, s);
+                      for (int64_t j = at; j < at + sites; ++j, from += 2) {
+                        out.right_equal[from] += count(stripe.state[j], stripe.right[j]);
+                      }
+                    });
+  for_each_half_row(shape, down_rows(g), g.width,
+                    [&](int s, int64_t at, int64_t from, int64_t sites) {
+                      const ChainStripe stripe = chain_stripe(sweep, s);
+                      for (int64_t j = at; j < at + sites; ++j, from += 2) {
+                        out.down_equal[from] += count(stripe.state[j], stripe.down[j]);
+                      }
+                    });
 }
 
 // One sweep of all chains; energies without the constant if kKept.
@@ -165,18 +141,16 @@ inline void packed_chains(const Grid& g, const GibbsRun& run, const GibbsOutput&
   uint32_t* count_words = best_words + space.words();
   BitCounts counts = BitCounts::on(count_words, space.words());
   uint16_t* tables = reinterpret_cast<uint16_t*>(count_words + BitCounts::size(space.words()));
-  uint32_t* lines = reinterpret_cast<uint32_t*>(tables + space.table_numbers());
+  uint32_t* lines = reinterpret_cast<uint32_t*>(tables + kTableSize * space.words());
   memset(words, 0, static_cast<size_t>(2 * space.words()) * sizeof *words);
-  ChainSweep sweep{make_packed(space.shape, floats),
-                   {words, words + space.shape.plane()},
-                   {tables, tables + space.table_numbers() / 2},
-                   Stream{run.key, run.stream, run.chain},
-                   round_keys(run.key),
-                   0,
-                   -1.0f,
-                   energy_units(g)};
+  bool clamped;
+  ChainSweep sweep{pack(g, floats, clamped), {}, {},    Stream{run.key, run.stream, run.chain},
+                   round_keys(run.key),      0,  -1.0f, energy_units(g)};
   const Packed& p = sweep.packed;
-  const bool clamped = pack_potentials(g, p);
+  point_stripes(space.shape, words, sweep.states);
+  for (int s = 0; s < kStripes; ++s) {
+    sweep.tables[s] = tables + kTableSize * (s * space.shape.stripe() + space.shape.before());
+  }
   start_chains(sweep, run, out.mask);
   double energies[ChainLanes::chains], best[ChainLanes::chains];
   for (int64_t i = 0; i < run.burn_in + run.sweeps; ++i) {

@@ -10,7 +10,9 @@ namespace MRFMASK_ISA {
 
 struct Lanes {
   static constexpr int width = 8;
-  static constexpr int group = 32;  // sites whose draws are made together
+  static constexpr int group_blocks = 4;  // blocks whose draws are made together
+  // This order of blocks makes the unpacking in draw_groups come out in pixel order.
+  static constexpr int kBlockOrder[group_blocks] = {0, 2, 1, 3};
   using Float = __m256;
   using Int = __m256i;
   using Mask = __m256;
@@ -53,23 +55,12 @@ struct Lanes {
   static Mask without(Mask a, Mask b) { return _mm256_andnot_ps(b, a); }
   static bool any(Mask a) { return _mm256_movemask_ps(a) != 0; }
   static unsigned bits(Mask a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
-  // The first n lanes.
-  static Mask first(int64_t n) {
-    const Float index = _mm256_set_ps(7, 6, 5, 4, 3, 2, 1, 0);
-    return less(index, set(static_cast<float>(n)));
-  }
+  static void store_bits(uint8_t* to, Mask a) { *to = static_cast<uint8_t>(bits(a)); }
   static Float select(Mask where, Float yes, Float no) { return _mm256_blendv_ps(no, yes, where); }
   // The upper halves of the draws, all bits turned round where asked, as numbers.
   static Float upper_half(Int draws, Mask turned) {
     const Int t = _mm256_xor_si256(draws, _mm256_castps_si256(turned));
     return _mm256_cvtepi32_ps(_mm256_srli_epi32(t, 16));
-  }
-  static void count(uint16_t* counts, Mask on) {
-    __m128i* at = reinterpret_cast<__m128i*>(counts);
-    const Int ones = _mm256_castps_si256(on);
-    const __m128i halves =
-        _mm_packs_epi32(_mm256_castsi256_si128(ones), _mm256_extracti128_si256(ones, 1));
-    _mm_storeu_si128(at, _mm_sub_epi16(_mm_loadu_si128(at), halves));
   }
 
   // Numbers rounded to whole ones, see whole().
@@ -117,17 +108,17 @@ struct Lanes {
     }
   }
 
-  // The draws of two groups of 32 sites, each of one column parity, from the block of its first
-  // site onwards. out[i] gets one word a site in site order, the draw in its upper half.
-  MRFMASK_LANES static void draw_groups(const uint32_t first_block[2], const uint32_t step[2],
+  // The draws of two groups of blocks, eight sites a block: `to` gets one word a site in site
+  // order, the draw in its upper half. blocks: their numbers less `add`, each group in kBlockOrder.
+  MRFMASK_LANES static void draw_groups(const uint32_t* blocks, uint32_t add, uint32_t step,
                                         Stream s, const RoundKeys& keys, Purpose purpose,
-                                        uint32_t* const out[2]) {
-    // This order of blocks makes the unpacking below come out in pixel order.
-    const Int order = _mm256_set_epi64x(3, 1, 2, 0);
+                                        uint32_t* to) {
     Int x[2], y[2], z[2], w[2];
     for (int i = 0; i < 2; ++i) {
-      x[i] = _mm256_add_epi64(order, _mm256_set1_epi64x(first_block[i]));
-      y[i] = _mm256_set1_epi64x(step[i]);
+      const Int number =
+          _mm256_cvtepu32_epi64(_mm_load_si128(reinterpret_cast<const __m128i*>(blocks) + i));
+      x[i] = _mm256_add_epi64(number, _mm256_set1_epi64x(add));
+      y[i] = _mm256_set1_epi64x(step);
       z[i] = _mm256_set1_epi64x(s.stream);
       w[i] = _mm256_set1_epi64x(s.chain * 8u + purpose);
     }
@@ -142,9 +133,9 @@ struct Lanes {
       for (int k = 0; k < 2; ++k) {
         const Int first = _mm256_permute2x128_si256(blocks[k], blocks[k], 0x00);
         const Int second = _mm256_permute2x128_si256(blocks[k], blocks[k], 0x11);
-        Int* to = reinterpret_cast<Int*>(out[i]);
-        _mm256_store_si256(to + 2 * k, _mm256_sllv_epi32(first, shift));
-        _mm256_store_si256(to + 2 * k + 1, _mm256_sllv_epi32(second, shift));
+        Int* at = reinterpret_cast<Int*>(to) + 4 * i + 2 * k;
+        _mm256_store_si256(at, _mm256_sllv_epi32(first, shift));
+        _mm256_store_si256(at + 1, _mm256_sllv_epi32(second, shift));
       }
     }
   }

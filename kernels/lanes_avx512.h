@@ -10,7 +10,9 @@ namespace MRFMASK_ISA {
 
 struct Lanes {
   static constexpr int width = 16;
-  static constexpr int group = 64;  // sites whose draws are made together
+  static constexpr int group_blocks = 8;  // blocks whose draws are made together
+  // This order of blocks makes the unpacking in draw_groups come out in pixel order.
+  static constexpr int kBlockOrder[group_blocks] = {0, 4, 1, 5, 2, 6, 3, 7};
   using Float = __m512;
   using Int = __m512i;
   using Mask = __mmask16;
@@ -49,8 +51,7 @@ struct Lanes {
   static Mask without(Mask a, Mask b) { return _kandn_mask16(b, a); }
   static bool any(Mask a) { return a != 0; }
   static unsigned bits(Mask a) { return a; }
-  // The first n lanes.
-  static Mask first(int64_t n) { return static_cast<Mask>(n >= 16 ? 0xffff : (1u << n) - 1); }
+  static void store_bits(uint8_t* to, Mask a) { memcpy(to, &a, sizeof a); }
   static Float select(Mask where, Float yes, Float no) {
     return _mm512_mask_blend_ps(where, no, yes);
   }
@@ -59,11 +60,6 @@ struct Lanes {
     const Int all = _mm512_set1_epi32(-1);
     const Int t = _mm512_mask_xor_epi32(draws, turned, draws, all);
     return _mm512_cvtepi32_ps(_mm512_srli_epi32(t, 16));
-  }
-  static void count(uint16_t* counts, Mask on) {
-    __m256i* at = reinterpret_cast<__m256i*>(counts);
-    const __m256i old = _mm256_loadu_si256(at);
-    _mm256_storeu_si256(at, _mm256_mask_sub_epi16(old, on, old, _mm256_set1_epi16(-1)));
   }
 
   // Numbers rounded to whole ones, see whole().
@@ -102,17 +98,17 @@ struct Lanes {
     }
   }
 
-  // The draws of two groups of 64 sites, each of one column parity, from the block of its first
-  // site onwards. out[i] gets one word a site in site order, the draw in its upper half.
-  MRFMASK_LANES static void draw_groups(const uint32_t first_block[2], const uint32_t step[2],
+  // The draws of two groups of blocks, eight sites a block: `to` gets one word a site in site
+  // order, the draw in its upper half. blocks: their numbers less `add`, each group in kBlockOrder.
+  MRFMASK_LANES static void draw_groups(const uint32_t* blocks, uint32_t add, uint32_t step,
                                         Stream s, const RoundKeys& keys, Purpose purpose,
-                                        uint32_t* const out[2]) {
-    // This order of blocks makes the unpacking below come out in pixel order.
-    const Int order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+                                        uint32_t* to) {
     Int x[2], y[2], z[2], w[2];
     for (int i = 0; i < 2; ++i) {
-      x[i] = _mm512_add_epi64(order, _mm512_set1_epi64(first_block[i]));
-      y[i] = _mm512_set1_epi64(step[i]);
+      const Int number =
+          _mm512_cvtepu32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(blocks) + i));
+      x[i] = _mm512_add_epi64(number, _mm512_set1_epi64(add));
+      y[i] = _mm512_set1_epi64(step);
       z[i] = _mm512_set1_epi64(s.stream);
       w[i] = _mm512_set1_epi64(s.chain * 8u + purpose);
     }
@@ -127,8 +123,8 @@ struct Lanes {
       for (int k = 0; k < 2; ++k) {
         const Int first = _mm512_shuffle_i32x4(blocks[k], blocks[k], 0x50);
         const Int second = _mm512_shuffle_i32x4(blocks[k], blocks[k], 0xFA);
-        _mm512_store_si512(out[i] + 2 * k * width, _mm512_sllv_epi32(first, shift));
-        _mm512_store_si512(out[i] + (2 * k + 1) * width, _mm512_sllv_epi32(second, shift));
+        _mm512_store_si512(to + (4 * i + 2 * k) * width, _mm512_sllv_epi32(first, shift));
+        _mm512_store_si512(to + (4 * i + 2 * k + 1) * width, _mm512_sllv_epi32(second, shift));
       }
     }
   }

@@ -6,7 +6,7 @@
 #include "mean_field.h"
 #ifdef __AVX2__
 #include "chains_run.h"
-#include "packed_gibbs.h"
+#include "gibbs_run.h"
 #include "packed_mean_field.h"
 #endif
 
@@ -98,7 +98,7 @@ void start_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out) {
 void gibbs_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
   start_chain(g, run, out);
 #ifdef __AVX2__
-  if (can_pack(g)) return packed_gibbs(g, run, out, poll, count_equal);
+  if (can_pack(g)) return packed_gibbs(g, run, out, poll);
 #endif
   const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
   const Stream stream{run.key, run.stream, run.chain};

@@ -1,8 +1,11 @@
-// A grid split by colour, so that the pixels of one colour in a row lie side by side.
+// A grid cut into four stripes, so that a sweep is four passes over long arrays without rows.
 //
-// Pixel (y, x) is site x / 2 of row y of colour (y + x) % 2. Every array has, for each colour and
-// row, kMargin floats and then the row's sites, filled up to whole vectors with sites without
-// potentials. Updating a vector never reads or writes outside its own row and the margins. Grids
+// Pixel (y, x) lies in the stripe of its colour (y + x) % 2 and row parity y % 2, at slot
+// (y / 2) * stride + x / 2. The four neighbours of a stripe's pixels are then at four fixed
+// distances: beside them in the stripe of the other colour (one slot to a side), above and below
+// in the stripe of the other colour and parity (one stride to a side). Rows are filled up to whole
+// blocks of draws, eight slots, by slots without potentials: they are updated like all others, but
+// no coupling lets them touch anything. A row of margin lies before and behind every stripe. Grids
 // whose colours are no checkerboard (a torus with an odd side) are not packed.
 #pragma once
 
@@ -11,8 +14,16 @@
 namespace mrfmask {
 namespace MRFMASK_ISA {
 
-// 16 floats: room for the neighbour of the first site, and rows that start on cache lines.
-constexpr int64_t kMargin = 16;
+constexpr int64_t kBlock = 8;    // slots of a row that share a block of draws
+constexpr int64_t kVector = 16;  // slots of the longest vector: a pass may go that far beyond
+constexpr int kStripes = 4;      // number: 2 * colour + row parity
+
+constexpr int beside(int stripe) { return stripe ^ 2; }
+constexpr int across(int stripe) { return stripe ^ 3; }
+constexpr int row_parity(int stripe) { return stripe & 1; }
+constexpr int column_parity(int stripe) { return (stripe >> 1 ^ stripe) & 1; }
+
+constexpr int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 struct PackedShape {
   int64_t height;
@@ -20,13 +31,19 @@ struct PackedShape {
   bool wraps_x;
   bool wraps_y;
 
+  // Slots of a row that are pixels (at most), and all of them. On a torus there is room for one
+  // more, and no pass goes beyond the last row, where margins have couplings.
   int64_t sites() const { return (width + 1) / 2; }
-  // Whole vectors, and behind them the margin of the next row.
-  int64_t stride() const { return (sites() + kMargin - 1) / kMargin * kMargin + kMargin; }
-  // One row more than the grid, without couplings: what lies above an open first row.
-  int64_t plane() const { return (height + 1) * stride() + kMargin; }
-  // Floats for unary, force, right, down and state of both colours.
-  int64_t floats() const { return 10 * plane(); }
+  int64_t stride() const { return round_up(sites() + wraps_x, wraps_y ? kVector : kBlock); }
+  int64_t rows(int stripe) const { return (height + 1 - row_parity(stripe)) / 2; }
+  int64_t slots(int stripe) const { return rows(stripe) * stride(); }
+  // Array elements of a stripe, margins included, and before slot 0.
+  int64_t stripe() const { return before() + round_up(slots(0) + stride() + kVector, kVector); }
+  int64_t before() const { return round_up(stride(), kVector); }
+  // Elements of an array, of all stripes.
+  int64_t elements() const { return kStripes * stripe(); }
+  // Floats for unary, force, right, down, state and, on a torus, left.
+  int64_t floats() const { return (wraps_x ? 6 : 5) * elements(); }
 };
 
 inline PackedShape packed_shape(const Grid& g) {
@@ -38,112 +55,116 @@ inline bool can_pack(const Grid& g) {
   return !(s.wraps_x && s.width % 2 == 1) && !(s.wraps_y && s.height % 2 == 1);
 }
 
-// Pointers into a workspace of PackedShape::floats(), by colour. Row `height` is the empty one.
+// Pointers to slot 0 of every stripe, in a workspace of PackedShape::floats().
 struct Packed {
   PackedShape shape;
-  float* unary[2];  // 0 for a clamped pixel
-  float* force[2];  // +inf or -inf for a clamped pixel, else 0
-  float* right[2];
-  float* down[2];
-  float* state[2];  // spins -1, +1 or means
-
-  int64_t row(int64_t y) const { return y * shape.stride() + kMargin; }
+  float* unary[kStripes];  // 0 for a clamped pixel
+  float* force[kStripes];  // +inf or -inf for a clamped pixel, else 0
+  float* right[kStripes];
+  float* down[kStripes];
+  float* state[kStripes];       // spins -1, +1 or means
+  const float* left[kStripes];  // couplings to the left
 };
 
-inline Packed make_packed(const PackedShape& shape, float* workspace) {
-  Packed p{shape, {}, {}, {}, {}, {}};
-  float** arrays[5] = {p.unary, p.force, p.right, p.down, p.state};
-  for (int a = 0; a < 5; ++a) {
-    for (int c = 0; c < 2; ++c) arrays[a][c] = workspace + (2 * a + c) * shape.plane();
-  }
-  return p;
+// Points every stripe of an array that starts at `memory` to its slot 0.
+template <typename Value>
+void point_stripes(const PackedShape& shape, Value* memory, Value* stripes[kStripes]) {
+  for (int s = 0; s < kStripes; ++s) stripes[s] = memory + s * shape.stripe() + shape.before();
 }
 
-// Calls visit(colour, index of the row's first site, first pixel, sites) for both colours of every
-// row of `height` x `width` values: value x of the row belongs to site j where x = first + 2 j.
+// Calls visit(stripe, first slot, first pixel, sites) for both stripes of every row of `height` x
+// `width` values: value first + 2 j of the row belongs to slot + j.
 template <typename Visit>
-void for_each_half_row(const Packed& p, int64_t height, int64_t width, Visit visit) {
+void for_each_half_row(const PackedShape& shape, int64_t height, int64_t width, Visit visit) {
   for (int64_t y = 0; y < height; ++y) {
     for (int64_t parity = 0; parity < 2; ++parity) {
-      visit(static_cast<int>((y + parity) & 1), p.row(y), y * width + parity,
-            (width + 1 - parity) / 2);
+      const int stripe = static_cast<int>(2 * ((y + parity) & 1) + (y & 1));
+      visit(stripe, y / 2 * shape.stride(), y * width + parity, (width + 1 - parity) / 2);
     }
   }
 }
 
-// Flushed potentials of the grid; states are left 0. Returns whether a pixel is clamped.
-inline bool pack_potentials(const Grid& g, const Packed& p) {
-  const PackedShape& s = p.shape;
-  memset(p.unary[0], 0, static_cast<size_t>(s.floats()) * sizeof(float));
+// Copies the last row of a stripe before the first one, or the first behind the last, for the rows
+// of the stripe across that wrap around.
+template <typename Value>
+void wrap_ends(const PackedShape& shape, int stripe, Value* values) {
+  if (!shape.wraps_y) return;
+  const int64_t stride = shape.stride(), slots = shape.slots(stripe);
+  const bool even = row_parity(stripe) == 0;
+  memcpy(even ? values + slots : values - stride, even ? values : values + slots - stride,
+         static_cast<size_t>(stride) * sizeof(Value));
+}
+
+// Copies states that wrap around to where their neighbours look for them.
+template <typename Value>
+void wrap(const PackedShape& shape, int stripe, Value* states) {
+  const int64_t sites = shape.sites();
+  // Before the rows, because the slot before the first row is one of the margin, too.
+  wrap_ends(shape, stripe, states);
+  for (int64_t row = 0; shape.wraps_x && row < shape.slots(stripe); row += shape.stride()) {
+    // The first even column is the right neighbour of the last odd one.
+    if (column_parity(stripe) == 0) {
+      states[row + sites] = states[row];
+    } else {
+      states[row - 1] = states[row + sites - 1];
+    }
+  }
+}
+
+// Packs the flushed potentials; states are left 0. Sets `clamped` if a pixel is.
+inline Packed pack(const Grid& g, float* workspace, bool& clamped) {
+  const PackedShape shape = packed_shape(g);
+  memset(workspace, 0, static_cast<size_t>(shape.floats()) * sizeof(float));
+  Packed p{shape, {}, {}, {}, {}, {}, {}};
+  float* left[kStripes];
+  float** const arrays[6] = {p.unary, p.force, p.right, p.down, p.state, left};
+  for (int a = 0; a < (shape.wraps_x ? 6 : 5); ++a) {
+    point_stripes(shape, workspace + a * shape.elements(), arrays[a]);
+  }
   const int64_t columns = right_columns(g), rows = down_rows(g);
-  uint32_t clamped = 0;
-  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
+  uint32_t found = 0;
+  for_each_half_row(shape, g.height, g.width, [&](int s, int64_t at, int64_t from, int64_t sites) {
     for (int64_t j = 0; j < sites; ++j) {
       const float unary = g.unary[from + 2 * j];
       const bool clamp = is_clamp(unary);
-      p.unary[c][at + j] = clamp ? 0.0f : flush(unary);
-      p.force[c][at + j] = clamp ? unary : 0.0f;
-      clamped |= clamp;
+      p.unary[s][at + j] = clamp ? 0.0f : flush(unary);
+      p.force[s][at + j] = clamp ? unary : 0.0f;
+      found |= clamp;
     }
   });
-  for_each_half_row(p, s.height, columns, [&](int c, int64_t at, int64_t from, int64_t sites) {
-    for (int64_t j = 0; j < sites; ++j) p.right[c][at + j] = flush(g.right[from + 2 * j]);
+  for_each_half_row(shape, g.height, columns, [&](int s, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) p.right[s][at + j] = flush(g.right[from + 2 * j]);
   });
-  for_each_half_row(p, rows, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
-    for (int64_t j = 0; j < sites; ++j) p.down[c][at + j] = flush(g.down[from + 2 * j]);
+  for_each_half_row(shape, rows, g.width, [&](int s, int64_t at, int64_t from, int64_t sites) {
+    for (int64_t j = 0; j < sites; ++j) p.down[s][at + j] = flush(g.down[from + 2 * j]);
   });
-  if (s.wraps_x) {
-    // The first pixel's left neighbour is the last pixel: its coupling in the margin.
-    for (int64_t y = 0; y < s.height; ++y) {
-      float* right = p.right[(y + s.width - 1) & 1] + p.row(y);
-      right[-1] = right[s.sites() - 1];
+  for (int s = 0; s < kStripes; ++s) {
+    // The coupling to the left belongs to the left neighbour.
+    const int64_t step = column_parity(s) - 1;
+    p.left[s] = p.right[beside(s)] + step;
+    wrap_ends(shape, s, p.down[s]);
+    if (!shape.wraps_x) continue;
+    for (int64_t row = 0; row < shape.slots(s); row += shape.stride()) {
+      const float* right = p.right[beside(s)] + row;
+      for (int64_t j = 0; j < shape.sites(); ++j) {
+        left[s][row + j] = right[j + step < 0 ? shape.sites() - 1 : j + step];
+      }
     }
+    p.left[s] = left[s];
   }
-  return clamped != 0;
-}
-
-// Copies the states that wrap around a row of one colour into its margins.
-inline void wrap_row(const Packed& p, int colour, int64_t y) {
-  float* state = p.state[colour] + p.row(y);
-  state[-1] = state[p.shape.sites() - 1];
-  state[p.shape.sites()] = state[0];
+  clamped = found != 0;
+  return p;
 }
 
 // Sets every state from value(pixel), pixels numbered row by row.
 template <typename Value>
 void pack_states(const Packed& p, Value value) {
-  const PackedShape& s = p.shape;
-  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
-    for (int64_t j = 0; j < sites; ++j) p.state[c][at + j] = value(from + 2 * j);
-  });
-  for (int64_t y = 0; s.wraps_x && y < s.height; ++y) {
-    wrap_row(p, 0, y);
-    wrap_row(p, 1, y);
-  }
-}
-
-// Calls visit(pixel, state) for every pixel.
-template <typename Visit>
-void unpack_states(const Packed& p, Visit visit) {
-  const PackedShape& s = p.shape;
-  for_each_half_row(p, s.height, s.width, [&](int c, int64_t at, int64_t from, int64_t sites) {
-    for (int64_t j = 0; j < sites; ++j) visit(from + 2 * j, p.state[c][at + j]);
-  });
-}
-
-// The rows above and below row y: round the torus, or the empty row beyond an open boundary.
-struct VerticalRows {
-  int64_t above;
-  int64_t below;
-};
-
-inline VerticalRows vertical_rows(const PackedShape& s, int64_t y) {
-  return VerticalRows{y > 0       ? y - 1
-                      : s.wraps_y ? s.height - 1
-                                  : s.height,
-                      y + 1 < s.height ? y + 1
-                      : s.wraps_y      ? 0
-                                       : s.height};
+  const PackedShape& shape = p.shape;
+  for_each_half_row(shape, shape.height, shape.width,
+                    [&](int s, int64_t at, int64_t from, int64_t sites) {
+                      for (int64_t j = 0; j < sites; ++j) p.state[s][at + j] = value(from + 2 * j);
+                    });
+  for (int s = 0; s < kStripes; ++s) wrap(shape, s, p.state[s]);
 }
 
 }  // namespace MRFMASK_ISA

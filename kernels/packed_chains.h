@@ -12,63 +12,62 @@
 namespace mrfmask {
 namespace MRFMASK_ISA {
 
-// What the sweeps of a run have in common. Arrays by colour lie like those of Packed.
+// What the sweeps of a run have in common. Stripes lie like those of Packed.
 struct ChainSweep {
   Packed packed;
-  uint32_t* states[2];  // bit c: chain stream.chain + c is on
-  uint16_t* tables[2];  // kTableSize thresholds a site
-  Stream stream;        // of the first chain
+  uint32_t* states[kStripes];  // bit c: chain stream.chain + c is on
+  uint16_t* tables[kStripes];  // kTableSize thresholds a slot
+  Stream stream;               // of the first chain
   RoundKeys keys;
   uint32_t number;
   float log2_rate;
   EnergyUnits units;
 };
 
-// One row of one colour: the words of a site and of its four neighbours.
-struct ChainRow {
+// One stripe: the words of a slot and of its four neighbours.
+struct ChainStripe {
   uint32_t* state;
   const uint32_t *right, *left, *down, *up;
-  FieldRow field;
+  Fields field;
   const float* force;
   const uint16_t* tables;
-  uint32_t y;
-  uint32_t parity;
+  int number;
 
   MRFMASK_LANES ChainLanes::Index index(int64_t j) const {
     return ChainLanes::index(right[j], left[j], down[j], up[j]);
   }
 };
 
-inline ChainRow chain_row(const ChainSweep& sweep, int colour, int64_t y) {
+inline ChainStripe chain_stripe(const ChainSweep& sweep, int number) {
   const Packed& p = sweep.packed;
-  const VerticalRows rows = vertical_rows(p.shape, y);
-  const int64_t parity = (y + colour) & 1;
-  const uint32_t* other = sweep.states[1 - colour];
-  return ChainRow{sweep.states[colour] + p.row(y), other + p.row(y) + parity,
-                  other + p.row(y) + parity - 1,   other + p.row(rows.below),
-                  other + p.row(rows.above),       field_row(p, colour, y),
-                  p.force[colour] + p.row(y),      sweep.tables[colour] + kTableSize * p.row(y),
-                  static_cast<uint32_t>(y),        static_cast<uint32_t>(parity)};
+  const Distances to = distances(p.shape, number);
+  const uint32_t* near = sweep.states[beside(number)];
+  const uint32_t* far = sweep.states[across(number)];
+  return ChainStripe{sweep.states[number], near + to.right,      near + to.left,
+                     far + to.down,        far + to.up,          fields_of(p, number),
+                     p.force[number],      sweep.tables[number], number};
 }
 
 // Decides the chains whose upper 16 bits do not, about one site in two thousand, by the scalar
 // rule.
 __attribute__((noinline, cold)) inline uint32_t refine_chains(const ChainSweep& sweep,
-                                                              const ChainRow& row, int64_t j,
+                                                              const ChainStripe& stripe, int64_t j,
                                                               ChainLanes::Decision decision) {
   float fields[kTableSize];
   for (int64_t k = 0; k < kTableSize; k += Lanes::width) {
-    Lanes::store(fields + k, neighbourhood_fields(row.field, j, k));
+    Lanes::store(fields + k, neighbourhood_fields(stripe.field, j, k));
   }
-  const uint32_t x = 2 * static_cast<uint32_t>(j) + row.parity;
-  const DrawAddress at =
-      draw_address(row.y, x, static_cast<uint32_t>(sweep.packed.shape.width), sweep.number);
+  const PackedShape& shape = sweep.packed.shape;
+  const int64_t y = 2 * (j / shape.stride()) + row_parity(stripe.number);
+  const int64_t x = 2 * (j % shape.stride()) + column_parity(stripe.number);
+  const DrawAddress at = draw_address(static_cast<uint32_t>(y), static_cast<uint32_t>(x),
+                                      static_cast<uint32_t>(shape.width), sweep.number);
   uint32_t on = decision.on;
   for (uint32_t left = decision.undecided; left != 0; left &= left - 1) {
     const int c = __builtin_ctz(left);
-    const uint32_t neighbours = (row.right[j] >> c & 1) + 2 * (row.left[j] >> c & 1) +
-                                4 * (row.down[j] >> c & 1) + 8 * (row.up[j] >> c & 1);
-    const float force = row.force[j];
+    const uint32_t neighbours = (stripe.right[j] >> c & 1) + 2 * (stripe.left[j] >> c & 1) +
+                                4 * (stripe.down[j] >> c & 1) + 8 * (stripe.up[j] >> c & 1);
+    const float force = stripe.force[j];
     const float odds = force != 0.0f ? force : sweep.log2_rate * fields[neighbours];
     Stream stream = sweep.stream;
     stream.chain += static_cast<uint32_t>(c);
@@ -79,10 +78,19 @@ __attribute__((noinline, cold)) inline uint32_t refine_chains(const ChainSweep& 
   return on;
 }
 
-inline void wrap_row(const ChainSweep& sweep, int colour, int64_t y) {
-  uint32_t* state = sweep.states[colour] + sweep.packed.row(y);
-  state[-1] = state[sweep.packed.shape.sites() - 1];
-  state[sweep.packed.shape.sites()] = state[0];
+// Calls visit(block of draws, step, first slot, sites) for the blocks of a stripe.
+template <typename Visit>
+void for_each_block(const PackedShape& shape, int stripe, uint32_t sweep, Visit visit) {
+  const int64_t row_blocks = (shape.width + 15) / 16;
+  const uint32_t step = 2 * sweep + static_cast<uint32_t>(column_parity(stripe));
+  for (int64_t row = 0; row < shape.rows(stripe); ++row) {
+    const int64_t y = 2 * row + row_parity(stripe);
+    for (int64_t b = 0; b < row_blocks; ++b) {
+      const int64_t left = shape.sites() - kBlock * b;
+      visit(static_cast<uint32_t>(y * row_blocks + b), step, row * shape.stride() + kBlock * b,
+            left < kBlock ? left : kBlock);
+    }
+  }
 }
 
 // Updates all pixels of one colour in all chains. For a kept sweep adds, chain by chain,
@@ -90,45 +98,41 @@ inline void wrap_row(const ChainSweep& sweep, int colour, int64_t y) {
 // unaries), in energy units: together minus the energy, as in gibbs_half_sweep.
 template <int kColour, bool kKept>
 int64_t chains_half_sweep(const ChainSweep& sweep, ChainLanes::Sums& sums) {
-  const PackedShape& s = sweep.packed.shape;
-  const uint32_t blocks_per_row = (static_cast<uint32_t>(s.width) + 15) / 16;
-  const int64_t sites = s.sites();
+  const PackedShape& shape = sweep.packed.shape;
   const Lanes::Float per_energy = Lanes::set(sweep.units.per_energy);
   int64_t total = 0;
-  alignas(64) uint16_t draws[ChainLanes::chains * ChainLanes::block_sites];
-  for (int64_t y = 0; y < s.height; ++y) {
-    const ChainRow row = chain_row(sweep, kColour, y);
-    for (int64_t first = 0; first < sites; first += ChainLanes::block_sites) {
-      const uint32_t block = row.y * blocks_per_row + static_cast<uint32_t>(first / 8);
-      ChainLanes::draw_block(block, 2 * sweep.number + row.parity, sweep.stream, sweep.keys,
-                             kHeatBathHigh, draws);
-      const int64_t end =
-          first + ChainLanes::block_sites < sites ? first + ChainLanes::block_sites : sites;
-      for (int64_t j = first; j < end; ++j) {
-        const ChainLanes::Index index = row.index(j);
-        const ChainLanes::Decision decision = ChainLanes::decide(
-            row.tables + kTableSize * j, index, draws + ChainLanes::chains * (j - first));
-        uint32_t on = decision.on;
-        if (__builtin_expect(decision.undecided != 0, 0)) {
-          on = refine_chains(sweep, row, j, decision);
-        }
-        row.state[j] = on;
-        if (!kKept) continue;
-        if (kColour == 0) {
-          const int64_t unary = whole(row.field.unary[j] * sweep.units.per_energy);
-          ChainLanes::add_value(2 * unary, on, sums);
-          total += unary;
-        } else {
-          Lanes::Float fields[kTableSize / Lanes::width];
-          for (int64_t k = 0; k < kTableSize / Lanes::width; ++k) {
-            fields[k] =
-                Lanes::mul(neighbourhood_fields(row.field, j, k * Lanes::width), per_energy);
+  alignas(64) uint16_t draws[ChainLanes::chains * kBlock];
+  for (int s = 2 * kColour; s < 2 * kColour + 2; ++s) {
+    const ChainStripe stripe = chain_stripe(sweep, s);
+    for_each_block(
+        shape, s, sweep.number, [&](uint32_t block, uint32_t step, int64_t first, int64_t sites) {
+          ChainLanes::draw_block(block, step, sweep.stream, sweep.keys, kHeatBathHigh, draws);
+          for (int64_t i = 0; i < sites; ++i) {
+            const int64_t j = first + i;
+            const ChainLanes::Index index = stripe.index(j);
+            const ChainLanes::Decision decision = ChainLanes::decide(
+                stripe.tables + kTableSize * j, index, draws + ChainLanes::chains * i);
+            uint32_t on = decision.on;
+            if (__builtin_expect(decision.undecided != 0, 0)) {
+              on = refine_chains(sweep, stripe, j, decision);
+            }
+            stripe.state[j] = on;
+            if (!kKept) continue;
+            if (kColour == 0) {
+              const int64_t unary = whole(stripe.field.unary[j] * sweep.units.per_energy);
+              ChainLanes::add_value(2 * unary, on, sums);
+              total += unary;
+            } else {
+              Lanes::Float fields[kTableSize / Lanes::width];
+              for (int64_t k = 0; k < kTableSize / Lanes::width; ++k) {
+                fields[k] =
+                    Lanes::mul(neighbourhood_fields(stripe.field, j, k * Lanes::width), per_energy);
+              }
+              ChainLanes::add_fields(fields, index, on, sums);
+            }
           }
-          ChainLanes::add_fields(fields, index, on, sums);
-        }
-      }
-    }
-    if (s.wraps_x) wrap_row(sweep, kColour, y);
+        });
+    wrap(shape, s, stripe.state);
   }
   return total;
 }

@@ -1,4 +1,4 @@
-// Random bits for some rows of one colour, made ahead of their use: the rounds of Philox and the
+// Random bits for a piece of a stripe, made ahead of their use: the rounds of Philox and the
 // updates of pixels then each keep the processor busy, instead of waiting for each other.
 #pragma once
 
@@ -7,45 +7,43 @@
 namespace mrfmask {
 namespace MRFMASK_ISA {
 
-// A buffer that stays in the nearest cache.
-struct DrawBuffer {
-  static constexpr int64_t kWords = 4096;  // 16 kB
+// Draws for kPiece slots at a time, in a buffer that stays in the nearest cache.
+struct Draws {
+  static constexpr int64_t kPiece = 4096;
 
-  uint32_t* words;
-  int64_t row_words;  // one word a site, whole groups
-  int64_t rows;       // rows that fit
+  uint32_t* words;   // kPiece
+  uint32_t* blocks;  // number of the block of every eight slots of an even row stripe
 
-  static int64_t row_size(const PackedShape& s) {
-    return (s.sites() + Lanes::group - 1) / Lanes::group * Lanes::group;
+  // Both in words, whole vectors; see number_blocks.
+  static int64_t block_words(const PackedShape& shape) {
+    return round_up(shape.slots(0), kPiece) / kBlock;
   }
-  // Words to allocate: at least one row, and room for the unused half of a last pair.
-  static int64_t size(const PackedShape& s) {
-    return (row_size(s) > kWords ? row_size(s) : kWords) + Lanes::group;
-  }
+  static int64_t size(const PackedShape& shape) { return kPiece + block_words(shape); }
 };
 
-inline DrawBuffer make_draw_buffer(const PackedShape& s, uint32_t* words) {
-  const int64_t row = DrawBuffer::row_size(s);
-  return DrawBuffer{words, row, row > DrawBuffer::kWords ? 1 : DrawBuffer::kWords / row};
+// Numbers the blocks of the even rows, as draw_address does, in the order in which draw_groups
+// takes them. Odd rows have the numbers of the even ones above them plus those of a row.
+inline Draws number_blocks(const PackedShape& shape, uint32_t* memory) {
+  const Draws draws{memory, memory + Draws::kPiece};
+  const int64_t row_blocks = shape.stride() / kBlock, used = (shape.width + 15) / 16;
+  for (int64_t i = 0; i < Draws::block_words(shape); ++i) {
+    const int64_t at =
+        i / Lanes::group_blocks * Lanes::group_blocks + Lanes::kBlockOrder[i % Lanes::group_blocks];
+    draws.blocks[i] = static_cast<uint32_t>(at / row_blocks * 2 * used + at % row_blocks);
+  }
+  return draws;
 }
 
-// Fills the buffer for rows first_row .. first_row + rows - 1 of a colour.
-inline void fill_draws(const DrawBuffer& buffer, const PackedShape& s, int colour, Stream stream,
-                       const RoundKeys& keys, uint32_t sweep, int64_t first_row, int64_t rows) {
-  const uint32_t blocks_per_row = (static_cast<uint32_t>(s.width) + 15) / 16;
-  const int64_t groups_per_row = buffer.row_words / Lanes::group;
-  const int64_t groups = rows * groups_per_row;
-  for (int64_t first = 0; first < groups; first += 2) {
-    uint32_t block[2], step[2];
-    uint32_t* out[2];
-    for (int64_t i = 0; i < 2; ++i) {
-      const int64_t row = (first + i) / groups_per_row, group = (first + i) % groups_per_row;
-      const uint32_t y = static_cast<uint32_t>(first_row + row);
-      block[i] = y * blocks_per_row + static_cast<uint32_t>(group * (Lanes::group / 8));
-      step[i] = 2 * sweep + ((y + static_cast<uint32_t>(colour)) & 1u);
-      out[i] = buffer.words + (first + i) * Lanes::group;
-    }
-    Lanes::draw_groups(block, step, stream, keys, kHeatBathHigh, out);
+// Fills the buffer for the slots of a stripe from `first`, a multiple of kPiece, up to `end`.
+inline void fill_draws(const Draws& draws, const PackedShape& shape, int stripe, Stream stream,
+                       const RoundKeys& keys, uint32_t sweep, int64_t first, int64_t end) {
+  const uint32_t row_blocks = (static_cast<uint32_t>(shape.width) + 15) / 16;
+  const uint32_t add = row_parity(stripe) ? row_blocks : 0;
+  const uint32_t step = 2 * sweep + static_cast<uint32_t>(column_parity(stripe));
+  const uint32_t* blocks = draws.blocks + first / kBlock;
+  for (int64_t at = 0; at < end - first; at += 2 * kBlock * Lanes::group_blocks) {
+    Lanes::draw_groups(blocks + at / kBlock, add, step, stream, keys, kHeatBathHigh,
+                       draws.words + at);
   }
 }
 

@@ -16,28 +16,33 @@ MRFMASK_LANES Lanes::Float mean_lanes(Lanes::Float log2_odds) {
   return Lanes::select(below, Lanes::sub(Lanes::set(0.0f), mean), mean);
 }
 
+// Sets the slots beside the rows of a torus to 0, so that their update changes nothing.
+inline void unwrap(const PackedShape& shape, int stripe, float* state) {
+  const int64_t beside = column_parity(stripe) == 0 ? shape.sites() : -1;
+  for (int64_t row = 0; shape.wraps_x && row < shape.slots(stripe); row += shape.stride()) {
+    state[row + beside] = 0.0f;
+  }
+}
+
 // Updates all pixels of one colour; returns the largest change of a mean.
 template <int kColour, bool kClamped>
 float mean_field_half_sweep(const Packed& p, float log2_rate) {
-  const PackedShape& s = p.shape;
-  const int64_t sites = s.sites();
   const Lanes::Float rate = Lanes::set(log2_rate);
   Lanes::Float change = Lanes::set(0.0f);
-  for (int64_t y = 0; y < s.height; ++y) {
-    const FieldRow field = field_row(p, kColour, y);
-    const float* force = p.force[kColour] + p.row(y);
-    float* state = p.state[kColour] + p.row(y);
-    for (int64_t j = 0; j < sites; j += Lanes::width) {
+  for (int s = 2 * kColour; s < 2 * kColour + 2; ++s) {
+    const Fields field = fields_of(p, s);
+    const float* force = p.force[s];
+    float* state = p.state[s];
+    const int64_t slots = p.shape.slots(s);
+    unwrap(p.shape, s, state);
+    for (int64_t j = 0; j < slots; j += Lanes::width) {
       const Lanes::Float odds = log2_odds_lanes<kClamped>(force + j, rate, field(j));
       const Lanes::Float mean = mean_lanes(odds);
-      Lanes::Float moved = Lanes::magnitude(Lanes::sub(mean, Lanes::load(state + j)));
-      if (__builtin_expect(j + Lanes::width > sites, 0)) {
-        moved = Lanes::select(Lanes::first(sites - j), moved, Lanes::set(0.0f));
-      }
-      change = Lanes::max(change, moved);
+      // Slots beside the grid have no field and stay at 0.
+      change = Lanes::max(change, Lanes::magnitude(Lanes::sub(mean, Lanes::load(state + j))));
       Lanes::store(state + j, mean);
     }
-    if (s.wraps_x) wrap_row(p, kColour, y);
+    wrap(p.shape, s, state);
   }
   float lanes[Lanes::width];
   Lanes::store(lanes, change);
@@ -56,9 +61,8 @@ float mean_field_sweep(const Packed& p, float log2_rate) {
 // Sweeps from out.mean, which holds the start, on a workspace of packed_shape(g).floats() floats.
 inline void packed_mean_field(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& out,
                               Poll poll) {
-  const PackedShape shape = packed_shape(g);
-  const Packed p = make_packed(shape, static_cast<float*>(out.workspace));
-  const bool clamped = pack_potentials(g, p);
+  bool clamped;
+  const Packed p = pack(g, static_cast<float*>(out.workspace), clamped);
   pack_states(p, [&out](int64_t i) { return out.mean[i]; });
   const float rate = log2_odds_rate(run.beta);
   while (out.sweeps < run.max_sweeps && out.change > run.tolerance) {
@@ -66,7 +70,11 @@ inline void packed_mean_field(const Grid& g, const MeanFieldRun& run, MeanFieldO
     ++out.sweeps;
     poll();
   }
-  unpack_states(p, [&out](int64_t i, float mean) { out.mean[i] = mean; });
+  for_each_half_row(p.shape, g.height, g.width,
+                    [&](int s, int64_t at, int64_t from, int64_t sites) {
+                      for (int64_t j = 0; j < sites; ++j)
+                        out.mean[from + 2 * j] = p.state[s][at + j];
+                    });
 }
 
 }  // namespace MRFMASK_ISA

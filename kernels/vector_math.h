@@ -29,9 +29,9 @@ MRFMASK_LANES Lanes::Float exp2_negative_lanes(Lanes::Float value) {
   return Lanes::scale(p, shifted);
 }
 
-// The local fields of the sites j .. j + width - 1 of row y of one colour, in the order unary,
-// right, left, down, up. parity: column parity of the colour in this row.
-struct FieldRow {
+// The local fields of the slots j .. j + width - 1 of a stripe, in the order unary, right, left,
+// down, up.
+struct Fields {
   const float *unary, *right, *left, *down, *up;
   const float *state_right, *state_left, *state_down, *state_up;
 
@@ -44,21 +44,30 @@ struct FieldRow {
   }
 };
 
-inline FieldRow field_row(const Packed& p, int colour, int64_t y) {
-  const int other = 1 - colour;
-  const int64_t parity = (y + colour) & 1, row = p.row(y);
-  const VerticalRows vertical = vertical_rows(p.shape, y);
-  // Even columns have their left neighbour one site back, odd ones their right one site on.
-  const float* beside = p.state[other] + row;
-  return FieldRow{p.unary[colour] + row,
-                  p.right[colour] + row,
-                  p.right[other] + row + parity - 1,
-                  p.down[colour] + row,
-                  p.down[other] + p.row(vertical.above),
-                  beside + parity,
-                  beside + parity - 1,
-                  p.state[other] + p.row(vertical.below),
-                  p.state[other] + p.row(vertical.above)};
+// Distances from a pixel's slot to those of its neighbours, in the stripes beside and across.
+struct Distances {
+  int64_t right, left, down, up;
+};
+
+inline Distances distances(const PackedShape& shape, int stripe) {
+  // Even columns have their left neighbour one slot back, odd ones their right one slot on; even
+  // rows have the row above one stride back, odd ones the row below one stride on.
+  const int64_t right = column_parity(stripe), down = row_parity(stripe) * shape.stride();
+  return Distances{right, right - 1, down, down - shape.stride()};
+}
+
+inline Fields fields_of(const Packed& p, int stripe) {
+  const Distances to = distances(p.shape, stripe);
+  const float *near = p.state[beside(stripe)], *far = p.state[across(stripe)];
+  return Fields{p.unary[stripe],
+                p.right[stripe],
+                p.left[stripe],
+                p.down[stripe],
+                p.down[across(stripe)] + to.up,
+                near + to.right,
+                near + to.left,
+                far + to.down,
+                far + to.up};
 }
 
 // Base-2 log odds from fields; force: 0, or +inf or -inf for a clamped pixel.
