@@ -226,18 +226,18 @@ class IsingGrid:
         shape = (batch, mask.shape[1], height, width) if several else (batch, height, width)
         check_mask("mask", mask, shape, self.device)
         chains = mask if several else mask.unsqueeze(1)
-        x = torch.where(chains, 1.0, -1.0).to(torch.float64)
-        clamped = self.clamped
-        unary = torch.where(clamped, 0.0, self.unary).to(torch.float64).unsqueeze(1)
-        columns, rows = self.right.shape[2], self.down.shape[1]
-        score = (unary * x).sum(dim=(2, 3))
-        pair = x[..., :columns] * x.roll(-1, dims=3)[..., :columns]
-        score = score + (self.right.to(torch.float64).unsqueeze(1) * pair).sum(dim=(2, 3))
-        pair = x[..., :rows, :] * x.roll(-1, dims=2)[..., :rows, :]
-        score = score + (self.down.to(torch.float64).unsqueeze(1) * pair).sum(dim=(2, 3))
-        violated = (clamped.unsqueeze(1) & (chains != (self.unary > 0).unsqueeze(1))).any(dim=3)
-        energy = self.constant.unsqueeze(1) - score
-        energy = torch.where(violated.any(dim=2), torch.inf, energy)
+        # Products with +-1 are exact in any dtype; their sums are taken in float64.
+        x = torch.where(chains, 1.0, -1.0).to(self.dtype)
+        unary = self.unary.unsqueeze(1)
+        clamped = torch.isinf(unary)
+        score = _sum(torch.where(clamped, 0.0, unary) * x)
+        for dim, pairwise in ((3, self.right), (2, self.down)):
+            neighbour = x.roll(-1, dim) if self.periodic else x.narrow(dim, 1, x.shape[dim] - 1)
+            here = x.narrow(dim, 0, pairwise.shape[dim - 1])
+            neighbour = neighbour.narrow(dim, 0, pairwise.shape[dim - 1])
+            score = score + _sum(here * neighbour * pairwise.unsqueeze(1))
+        violated = (clamped & (x * unary < 0)).flatten(2).any(dim=2)
+        energy = torch.where(violated, torch.inf, self.constant.unsqueeze(1) - score)
         return energy if several else energy.squeeze(1)
 
     def log_prob(
@@ -259,3 +259,8 @@ class IsingGrid:
                 f"{tuple(log_partition.shape)}. Use Marginals.log_partition."
             )
         return -beta * energy - log_partition.reshape(-1, *[1] * (energy.dim() - 1))
+
+
+def _sum(terms: Float[Tensor, "batch chains height width"]) -> Float[Tensor, "batch chains"]:
+    """The sum over every image, in float64."""
+    return terms.sum(dim=(2, 3), dtype=torch.float64)

@@ -203,7 +203,16 @@ def _(seed, samples, draws):
 
 @_on_cpu
 def graph_cut(
-    unary: Tensor, right: Tensor, down: Tensor, periodic: bool, tie_max: bool, wide: bool
+    unary: Tensor,
+    right: Tensor,
+    down: Tensor,
+    periodic: bool,
+    start_right: Tensor | None,
+    start_down: Tensor | None,
+    start_mask: Tensor | None,
+    start_exponent: Tensor | None,
+    tie_max: bool,
+    wide: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Minimum cuts of associative models, float32 or float64.
 
@@ -212,6 +221,11 @@ def graph_cut(
         right: couplings to the right.
         down: couplings down.
         periodic: whether they wrap around.
+        start_right: net flows to start from, shaped like `right`, int32 or int64, or None for none
+            at all; any will do, what exceeds the couplings is cut off.
+        start_down: shaped like `down`, given if `start_right` is, as the next two.
+        start_mask: (batch, height, width) bool, the cut that belonged to them.
+        start_exponent: (batch,) int64, exponent of their scale.
         tie_max: the minimiser with the most pixels on, else the one with the fewest.
         wide: 64-bit capacities, else 32-bit.
 
@@ -228,9 +242,16 @@ def graph_cut(
     rounding = torch.empty(batch, dtype=torch.float64)
     flow_right = torch.empty(right.shape, dtype=capacity)
     flow_down = torch.empty(down.shape, dtype=capacity)
+    start = (start_right, start_down, start_mask, start_exponent)
+    if start_right is None:
+        start = (
+            *(torch.empty(0, 0, 0, dtype=t) for t in (capacity, capacity, torch.bool)),
+            exponent[:0],
+        )
     _native.graph_cut(
         *(_numpy(t) for t in (unary, right, down)),
         periodic,
+        *(_numpy(t) for t in start),
         tie_max,
         *(_numpy(t) for t in (mask, exponent, minimum, rounding, flow_right, flow_down)),
         torch.get_num_threads(),
@@ -239,7 +260,18 @@ def graph_cut(
 
 
 @torch.library.register_fake("mrfmask::graph_cut", lib=_LIBRARY)
-def _(unary, right, down, periodic, tie_max, wide):
+def _(
+    unary,
+    right,
+    down,
+    periodic,
+    start_right,
+    start_down,
+    start_mask,
+    start_exponent,
+    tie_max,
+    wide,
+):
     batch = unary.shape[0]
     capacity = torch.int64 if wide else torch.int32
     return (

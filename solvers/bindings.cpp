@@ -189,15 +189,25 @@ void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
   mrfmask::for_each_item(batch.size(), threads, run_image, SignalCheck());
 }
 
+// Flows of an earlier cut, in 32 or 64 bits.
+using Flows = nb::ndarray<nb::ro, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
 template <typename Real, typename Capacity>
 void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
-               bool periodic, bool tie_max, Array<uint8_t, 3> mask, Array<int64_t, 1> exponent,
+               bool periodic, Flows start_right, Flows start_down,
+               Array<const uint8_t, 3> start_mask, Array<const int64_t, 1> start_exponent,
+               bool tie_max, Array<uint8_t, 3> mask, Array<int64_t, 1> exponent,
                Array<int64_t, 1> minimum, Array<double, 1> rounding, Array<Capacity, 3> flow_right,
                Array<Capacity, 3> flow_down, int threads) {
   const int64_t height = static_cast<int64_t>(unary.shape(1));
   const int64_t width = static_cast<int64_t>(unary.shape(2));
   const int64_t right_size = static_cast<int64_t>(right.shape(1) * right.shape(2));
   const int64_t down_size = static_cast<int64_t>(down.shape(1) * down.shape(2));
+  const bool warm = start_exponent.shape(0) > 0;
+  const bool wide = start_right.dtype() == nb::dtype<int64_t>();
+  const auto flow_at = [wide](const Flows& flows, int64_t offset) {
+    return static_cast<const char*>(flows.data()) + offset * (wide ? 8 : 4);
+  };
   const nb::gil_scoped_release release;
   const auto run_image = [&](int64_t b, auto poll) {
     const mrfmask::CutImage<Real> image{unary.data() + b * height * width,
@@ -206,13 +216,18 @@ void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<con
                                         height,
                                         width,
                                         periodic};
+    mrfmask::CutStart start{};
+    if (warm) {
+      start = {flow_at(start_right, b * right_size), flow_at(start_down, b * down_size), wide,
+               start_mask.data() + b * height * width, start_exponent.data()[b]};
+    }
     mrfmask::CutOutput<Capacity> out{mask.data() + b * height * width,
                                      flow_right.data() + b * right_size,
                                      flow_down.data() + b * down_size,
                                      0,
                                      0,
                                      0.0};
-    mrfmask::graph_cut_image(image, tie_max, out, poll);
+    mrfmask::graph_cut_image(image, start, tie_max, out, poll);
     exponent.data()[b] = out.exponent;
     minimum.data()[b] = out.minimum;
     rounding.data()[b] = out.rounding;

@@ -29,6 +29,36 @@ struct CutImage {
   bool periodic;
 };
 
+// What an earlier cut of an image of the same size left, to start from; right null: nothing.
+struct CutStart {
+  const void* right;  // flows like those of CutOutput, int64_t if wide, else int32_t
+  const void* down;
+  bool wide;
+  const uint8_t* mask;
+  int64_t exponent;
+};
+
+// Flows brought from one scale to another and within the capacities. Any such numbers are a flow to
+// start from, since pixels may hold excess.
+template <typename Capacity, typename Flow>
+std::vector<Capacity> fit_flow(const Flow* flow, int64_t shift,
+                               const std::vector<Capacity>& capacities) {
+  std::vector<Capacity> fitted(capacities.size());
+  // Nothing is left of a flow that is shifted further.
+  const double scale = std::ldexp(1.0, static_cast<int>(std::clamp<int64_t>(shift, -70, 70)));
+  for (size_t i = 0; i < fitted.size(); ++i) {
+    const double scaled = static_cast<double>(flow[i]) * scale;
+    const double most = static_cast<double>(capacities[i]);
+    // Compared as double first: the conversion back must not overflow.
+    const Capacity value = scaled >= most    ? capacities[i]
+                           : scaled <= -most ? -capacities[i]
+                                             : static_cast<Capacity>(scaled);
+    // As a double `most` may be a little more than the capacity.
+    fitted[i] = std::clamp<Capacity>(value, -capacities[i], capacities[i]);
+  }
+  return fitted;
+}
+
 template <typename Capacity>
 struct CutOutput {
   uint8_t* mask;         // height x width
@@ -143,8 +173,8 @@ int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings) 
 }
 
 template <typename Real, typename Capacity, typename Poll>
-void graph_cut_image(const CutImage<Real>& image, bool tie_max, CutOutput<Capacity>& out,
-                     Poll&& poll) {
+void graph_cut_image(const CutImage<Real>& image, const CutStart& start, bool tie_max,
+                     CutOutput<Capacity>& out, Poll&& poll) {
   const int64_t h = image.height, w = image.width;
   const RowSums<Real> couplings(image.right, image.down, h, w, image.periodic);
   const int exponent = scale_exponent<Capacity>(image, couplings);
@@ -178,7 +208,20 @@ void graph_cut_image(const CutImage<Real>& image, bool tie_max, CutOutput<Capaci
   }
 
   GridMaxFlow<Capacity> solver(h, w, image.periodic);
-  const int64_t flow = solver.solve(terminal.data(), right.data(), down.data(), poll);
+  const auto fit = [&](const void* flow, const std::vector<Capacity>& capacities) {
+    const int64_t shift = exponent - start.exponent;
+    return start.wide ? fit_flow(static_cast<const int64_t*>(flow), shift, capacities)
+                      : fit_flow(static_cast<const int32_t*>(flow), shift, capacities);
+  };
+  int64_t flow;
+  if (start.right) {
+    const std::vector<Capacity> flow_right = fit(start.right, right);
+    const std::vector<Capacity> flow_down = fit(start.down, down);
+    const FlowStart<Capacity> from{flow_right.data(), flow_down.data(), start.mask};
+    flow = solver.solve(terminal.data(), right.data(), down.data(), poll, &from);
+  } else {
+    flow = solver.solve(terminal.data(), right.data(), down.data(), poll);
+  }
   solver.source_side(tie_max, out.mask);
   solver.edge_flows(out.flow_right, out.flow_down);
   // The cut is sum u y + sum c |y - y'| + all source capacities. A clamped pixel, on its side, pays

@@ -18,6 +18,15 @@
 
 namespace mrfmask {
 
+// A flow to start from, within the capacities, and the source side of the cut of the problem that
+// it once solved.
+template <typename Capacity>
+struct FlowStart {
+  const Capacity* right;
+  const Capacity* down;
+  const uint8_t* source_side;
+};
+
 // Capacity: int32_t or int64_t. The caller keeps |terminal| + 2 sum of its couplings below 2^30
 // (2^61) for every pixel, so that no residual overflows.
 template <typename Capacity>
@@ -34,7 +43,8 @@ class GridMaxFlow : private SearchTrees<Capacity> {
   // (height x right_columns()) and down (down_rows() x width): symmetric capacities, not negative.
   // poll() is called about every 2^16 steps and may throw; the object can be used again then.
   template <typename Poll>
-  int64_t solve(const Capacity* terminal, const Capacity* right, const Capacity* down, Poll&& poll);
+  int64_t solve(const Capacity* terminal, const Capacity* right, const Capacity* down, Poll&& poll,
+                const FlowStart<Capacity>* start = nullptr);
 
   // The source side of a minimum cut, 1 or 0 per pixel: the smallest (all that the source reaches)
   // or the largest one (all that cannot reach the sink).
@@ -50,6 +60,11 @@ class GridMaxFlow : private SearchTrees<Capacity> {
   using SearchTrees<Capacity>::nodes_;
   using SearchTrees<Capacity>::size_;
 
+  // Pixels whose excess lies on the wrong side of an old cut.
+  int64_t disturbed(const uint8_t* source_side) const;
+
+  // If no more than one pixel in so many is disturbed, searches alone are quickest.
+  static constexpr int32_t kFewDisturbed = 50;
   // Nodes and residuals of a tile fit a second-level cache of 1 MiB; over a large image a wave
   // costs three times as much a pixel.
   static constexpr int32_t kTile = 128, kWholeImage = std::numeric_limits<int32_t>::max();
@@ -61,7 +76,8 @@ class GridMaxFlow : private SearchTrees<Capacity> {
 template <typename Capacity>
 template <typename Poll>
 int64_t GridMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* right,
-                                     const Capacity* down, Poll&& poll) {
+                                     const Capacity* down, Poll&& poll,
+                                     const FlowStart<Capacity>* start) {
   int64_t steps = 0;
   const auto count_steps = [&](int64_t more) {
     steps += more;
@@ -69,23 +85,42 @@ int64_t GridMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* r
     steps = 0;
     poll();
   };
-  this->load(terminal, right, down);
-  const int64_t supply = this->surplus();
+  int64_t supply = 0;
+  for (int32_t v = 0; v < size_; ++v) supply += std::max<Capacity>(terminal[v], 0);
+  bool far = true;
+  if (start) {
+    this->load(terminal, right, down, start->right, start->down);
+    far = disturbed(start->source_side) > size_ / kFewDisturbed;
+  }
+  // A flow of quite another problem is a worse start than none.
+  if (!start || (far && this->surplus() > supply / 2)) {
+    this->load(terminal, right, down, nullptr, nullptr);
+  }
   // Passes pay as long as a pair of them adds half a percent to the flow.
+  const int64_t waiting = this->surplus();
   int64_t flow = 0, before = 0;
-  for (int pair = 0; pair == 0 || flow - before > flow / 200; ++pair) {
+  for (int pair = 0; far && (pair == 0 || flow - before > flow / 200); ++pair) {
     before = flow;
     this->spread_pair(pair % 2 == 1, count_steps);
-    flow = supply - this->surplus();
+    flow = waiting - this->surplus();
   }
   this->open_arcs();
-  if (this->thinly_spread()) this->run_waves(kTile, kTileWaves, count_steps);
+  if (far && this->thinly_spread()) this->run_waves(kTile, kTileWaves, count_steps);
   int64_t effort = kFirstEffort * size_;
   while (!this->search(effort, count_steps)) {
     this->run_waves(kWholeImage, kImageWaves, count_steps);
     effort = kLaterEffort * size_;
   }
   return supply - this->surplus();
+}
+
+template <typename Capacity>
+int64_t GridMaxFlow<Capacity>::disturbed(const uint8_t* source_side) const {
+  int64_t count = 0;
+  for (int32_t v = 0; v < size_; ++v) {
+    count += source_side[v] ? this->excess_[v] < 0 : this->excess_[v] > 0;
+  }
+  return count;
 }
 
 template <typename Capacity>

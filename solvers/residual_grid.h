@@ -27,8 +27,10 @@ class ResidualGrid {
   int64_t right_columns() const { return wraps_x_ ? width_ : width_ - 1; }
   int64_t down_rows() const { return wraps_y_ ? height_ : height_ - 1; }
 
-  // Starts from no flow at all.
-  void load(const Capacity* terminal, const Capacity* right, const Capacity* down);
+  // Starts from the given flow (laid out like the capacities and within them), or from none at all
+  // if the pointers are null. What it sends beyond a terminal is excess like any other.
+  void load(const Capacity* terminal, const Capacity* right, const Capacity* down,
+            const Capacity* flow_right, const Capacity* flow_down);
 
   // Two passes over all pixels: from the upper left corner and from the lower right one or, if
   // mirrored, from the other two. Calls poll(steps).
@@ -83,7 +85,8 @@ ResidualGrid<Capacity>::ResidualGrid(int64_t height, int64_t width, bool periodi
 
 template <typename Capacity>
 void ResidualGrid<Capacity>::load(const Capacity* terminal, const Capacity* right,
-                                  const Capacity* down) {
+                                  const Capacity* down, const Capacity* flow_right,
+                                  const Capacity* flow_down) {
   excess_.assign(terminal, terminal + size_);
   const int64_t columns = right_columns(), rows = down_rows();
   for (int64_t y = 0; y < height_; ++y) {
@@ -91,6 +94,23 @@ void ResidualGrid<Capacity>::load(const Capacity* terminal, const Capacity* righ
     for (int64_t x = 0; x < width_; ++x, r += 4) {
       r[kRight] = r[kLeft] = x < columns ? right[y * columns + x] : 0;
       r[kDown] = r[kUp] = y < rows ? down[y * width_ + x] : 0;
+    }
+  }
+  if (!flow_right) return;
+  const auto send = [this](int64_t from, int64_t to, int direction, Capacity amount) {
+    excess_[from] -= amount;
+    excess_[to] += amount;
+    residual_[4 * from + direction] -= amount;
+    residual_[4 * from + opposite(direction)] += amount;
+  };
+  for (int64_t y = 0; y < height_; ++y) {
+    const int64_t row = y * width_, below = y + 1 < height_ ? row + width_ : 0;
+    for (int64_t x = 0; x < columns; ++x) {
+      const int64_t beside = x + 1 < width_ ? row + x + 1 : row;
+      send(row + x, beside, kRight, flow_right[y * columns + x]);
+    }
+    for (int64_t x = 0; y < rows && x < width_; ++x) {
+      send(row + x, below + x, kDown, flow_down[row + x]);
     }
   }
 }

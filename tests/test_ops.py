@@ -37,7 +37,11 @@ def calls():
         start = torch.zeros(2, 4, 5)
         yield f"mean_field start {periodic}", ops.mean_field, (*potentials, beta, start, 6, 1e-5)
         for wide in (False, True):
-            yield f"graph_cut {periodic} {wide}", ops.graph_cut, (*potentials, wide, wide)
+            cold = (*potentials, None, None, None, None, wide, wide)
+            yield f"graph_cut {periodic} {wide}", ops.graph_cut, cold
+            mask, exponent, _, _, right, down = ops.graph_cut(*cold)
+            warm = (*potentials, right, down, mask, exponent, wide, wide)
+            yield f"graph_cut start {periodic} {wide}", ops.graph_cut, warm
     yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
 
 
