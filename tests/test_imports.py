@@ -17,6 +17,7 @@ LAYERS = [
     {"_native"},
     {"ops"},
     {"inference", "files", "potentials"},
+    {"bench"},
     {"cli", "__main__", "__init__"},
 ]
 
@@ -51,7 +52,12 @@ def test_imports_point_downwards(path):
 
 @pytest.mark.parametrize(
     ("words", "allowed"),
-    [(("pulp",), {"inference/ilp.py"}), (("cupy",), {"cuda.py"}), (("rich", "typer"), {"cli"})],
+    [
+        (("pulp",), {"inference/ilp.py"}),
+        (("cupy",), {"cuda.py"}),
+        (("matplotlib",), {"bench/picture.py"}),
+        (("rich", "typer"), {"cli"}),
+    ],
 )
 def test_library_is_used_in_one_place(words, allowed):
     for path in PACKAGE.rglob("*.py"):
