@@ -41,13 +41,14 @@ def test_named_paths_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_flags_and_targets_exist(document):
     text = (ROOT / document).read_text()
-    options = (ROOT / "mrfmask/cli/infer.py").read_text()
-    for line in re.findall(r"^.*mrfmask infer .*$", text, re.MULTILINE):
-        for flag in re.findall(r"--([a-z-]+)", line):
-            name = flag.replace("-", "_")
-            assert re.search(rf'"--{flag}"|^    {name}: Annotated', options, re.MULTILINE) or (
-                flag == "help"
-            ), flag
+    for command in ("infer", "bench"):
+        options = (ROOT / f"mrfmask/cli/{command}.py").read_text()
+        for line in re.findall(rf"^.*mrfmask {command} .*$", text, re.MULTILINE):
+            for flag in re.findall(r"--([a-z-]+)", line):
+                name = flag.replace("-", "_")
+                assert re.search(rf'"--{flag}"|^    {name}: Annotated', options, re.MULTILINE) or (
+                    flag == "help"
+                ), flag
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^    |`)make ([a-z]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

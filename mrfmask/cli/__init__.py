@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mrfmask.cli.bench import EXAMPLES as BENCH_EXAMPLES
+from mrfmask.cli.bench import bench
 from mrfmask.cli.infer import EXAMPLES, infer
 from mrfmask.cli.methods import methods
 from mrfmask.cli.versions import versions
@@ -21,6 +23,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(infer)
 app.command()(methods)
+app.command(epilog=BENCH_EXAMPLES)(bench)
 
 
 def _print_versions(wanted: bool) -> None:
