@@ -37,8 +37,9 @@ def _mean_field(results: Sequence[Scored]) -> list[str]:
     if not judged:
         return []
     lines = [
-        f"Good enough means here: on every instance at most {GOOD_GAP_PERCENT:g} % above the "
-        f"optimal energy, with at least {GOOD_SAME_PERCENT:g} % of the pixels as in the optimum."
+        "Good enough means here: on every instance the signs of the means (beta = 1) are at most "
+        f"{GOOD_GAP_PERCENT:g} % above the optimal energy, and at least {GOOD_SAME_PERCENT:g} % of "
+        "the pixels are as in the optimum. In brackets: the worst instance."
     ]
     for signs in _unique(r.instance.signs for r in judged):
         verdicts: dict[str, list[str]] = {"yes": [], "no": []}
@@ -54,9 +55,7 @@ def _mean_field(results: Sequence[Scored]) -> list[str]:
             text = f"{label} (gap {wording.percent(gap)}{open_ones}{same})"
             verdicts["yes" if good else "no"].append(text)
         parts = [f"{word} at {wording.listing(t)}" for word, t in verdicts.items() if t]
-        lines.append(
-            f"{signs.capitalize()} couplings: {'; '.join(parts)}. The worst instance each."
-        )
+        lines.append(f"{signs.capitalize()} couplings: {'; '.join(parts)}.")
     return lines
 
 
@@ -131,7 +130,7 @@ def _free_cuts(results: Sequence[Scored]) -> list[str]:
     parts = [f"{word} at {wording.listing(texts)}" for word, texts in verdicts.items() if texts]
     return [
         f"Free means here: on every instance at most {FREE_RATIO:g} times the time that mean field "
-        f"takes to its mask. That makes it {'; '.join(parts)}. The worst instance each."
+        f"takes to its mask. That makes it {'; '.join(parts)}; in brackets the worst instance."
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -127,3 +128,44 @@ def test_real_process_measures_through_prints_and_crashes(instance):
         crashed = worker.measure(instance_of(random_grid(1, 9, 9)), {})
         assert crashed["status"] == "failed"
         assert crashed["reason"].startswith("the process ended by SIGSEGV: a solver's banner")
+
+
+HANGS = """
+import os, sys, time
+import torch
+import mrfmask as mm
+from mrfmask.bench import worker
+
+if sys.argv[1:] == ["worker"]:
+    def endless(method, model):
+        if model.shape[1] == 9:
+            print(os.getpid(), file=open(os.environ["PID_FILE"], "w"), flush=True)
+            time.sleep(600)
+
+    mm.GraphCut.find_map = endless
+    worker.main()
+else:
+    from mrfmask.bench.instances import draw
+    from mrfmask.bench.measure import Worker
+    with Worker("graph_cut", 600.0, (sys.executable, __file__, "worker")) as worker:
+        worker.measure(draw(9, "associative", 1.0, 0, 0), {})
+"""
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def test_process_in_a_long_run_ends_with_a_killed_parent(tmp_path):
+    (tmp_path / "hangs.py").write_text(HANGS)
+    pid_file = tmp_path / "pid"
+    environment = os.environ | {"PID_FILE": str(pid_file)}
+    with subprocess.Popen([sys.executable, tmp_path / "hangs.py"], env=environment) as parent:
+        pid = int(wait_for(lambda: pid_file.exists() and pid_file.read_text().strip()))
+        assert is_running(pid)
+        parent.kill()
+    wait_for(lambda: not is_running(pid))
