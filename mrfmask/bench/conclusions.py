@@ -63,9 +63,9 @@ def _ilp(results: Sequence[Scored]) -> list[str]:
     tried = [r for r in results if _answers(r, "ilp")]
     if not tried:
         return []
-    proven = [r for r in tried if _is_optimal(r.final("ilp"))]
+    proven = [r for r in tried if r.final("ilp").proof]
     limit = max(r.final("ilp").options.get("time_limit_s", 0.0) for r in tried)
-    within = f" within {limit:g} s" if limit and len(proven) < len(tried) else ""
+    within = f", given at most {limit:g} s" if limit else ""
     lines = [f"It proved the optimum of {len(proven)} of {len(tried)} instances{within}."]
     needless = [(r, other) for r in proven if (other := _faster_proof(r))]
     if needless:
@@ -123,14 +123,15 @@ def _free_cuts(results: Sequence[Scored]) -> list[str]:
     verdicts: dict[str, list[str]] = {"free": [], "not free": []}
     for label in _unique(_label(r) for r in results):
         group = [r for r in results if _label(r) == label]
-        pairs = [(r.final("graph_cut").seconds, r.final("mean_field").seconds) for r in group]
-        ratio, cut, mean = max((cut / mean, cut, mean) for cut, mean in pairs)
-        text = f"{label} ({wording.seconds(cut)} against {wording.seconds(mean)})"
+        cut = [r.final("graph_cut").seconds for r in group]
+        mean = [r.final("mean_field").seconds for r in group]
+        ratio = statistics.median(a / b for a, b in zip(cut, mean, strict=True))
+        text = f"{label} ({_times(ratio)}, at most {wording.seconds(max(cut))})"
         verdicts["free" if ratio <= FREE_RATIO else "not free"].append(text)
     parts = [f"{word} at {wording.listing(texts)}" for word, texts in verdicts.items() if texts]
     return [
-        f"Free means here: on every instance at most {FREE_RATIO:g} times the time that mean field "
-        f"takes to its mask. That makes it {'; '.join(parts)}; in brackets the worst instance."
+        f"Free means here: at most {FREE_RATIO:g} times the time that mean field takes to its mask "
+        f"(median). That makes it {'; '.join(parts)}."
     ]
 
 
@@ -142,13 +143,9 @@ def _gap(result: Scored, method: str) -> float | None:
     return result.final(method).gap_percent
 
 
-def _is_optimal(score: Score) -> bool:
-    return score.status == "optimal"
-
-
 def _faster_proof(result: Scored) -> Score | None:
     """The quickest method that proved the optimum, where that is not the integer program."""
-    proofs = [score for score in result.finals if _is_optimal(score)]
+    proofs = [score for score in result.finals if score.proof]
     quickest = min(proofs, key=lambda score: score.seconds)
     return None if quickest.method == "ilp" else quickest
 

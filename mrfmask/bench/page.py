@@ -133,8 +133,8 @@ def _columns_explained() -> str:
         "proved one, from the best lower bound, and the instance is marked not proven. In percent: "
         "of the size of that energy, constants left out. A gap of 0 is 0 up to what the proof "
         "itself leaves open, its rounding.",
-        "Equal pixels: share of the pixels that are as in the optimal mask of the method that "
-        "proved it. A tie is a mask of the same energy that differs.",
+        "Equal pixels: share of the pixels that are as in the mask proven optimal. A tie is a mask "
+        "of the same energy that differs.",
         "Time: of find_map on potentials in memory, to the mask, on one thread; the shortest of up "
         "to twenty runs where they are short. Heuristics also compute a lower bound, which the "
         "mask does not need: its time is left out here, and is bound_seconds in bench.json.",

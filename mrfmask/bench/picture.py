@@ -25,7 +25,7 @@ LEAST_FLOOR = 1e-6
 MOST_PANELS = 12
 # Inches: of a panel with its title, and around all of them.
 WIDTH, HEIGHT = 2.5, 2.0
-LEFT, RIGHT, TOP, BOTTOM = 0.9, 0.15, 0.75, 0.95
+LEFT, RIGHT, TOP, BOTTOM = 1.0, 0.15, 0.75, 0.95
 
 
 def draw_picture(rows: Sequence[Sequence[Scored]], title: str) -> bytes:
@@ -55,7 +55,7 @@ def draw_picture(rows: Sequence[Sequence[Scored]], title: str) -> bytes:
             _draw_panel(axes, result, floor, top)
     _label(figure, panels, title)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(content, format="png", dpi=110, pil_kwargs={"optimize": True})
     return content.getvalue()
 
 
@@ -136,10 +136,10 @@ def _name(result: Scored) -> str:
 
 
 def _label(figure: Figure, panels: Sequence[Sequence[Axes]], title: str) -> None:
-    _, height = figure.get_size_inches()
+    width, height = figure.get_size_inches()
     figure.suptitle(title, fontsize=11, y=1 - 0.12 / height)
     figure.supxlabel("time to the mask, one thread", fontsize=9, y=0.45 / height)
-    figure.supylabel("energy above the optimum", fontsize=9)
+    figure.supylabel("energy above the optimum", fontsize=9, x=0.18 / width)
     found: dict[str, object] = {}
     for row in panels:
         for axes in row:

@@ -15,6 +15,10 @@ from mrfmask.bench.instances import Instance
 from mrfmask.bench.measure import Answer
 from mrfmask.result import ROUNDING, Status
 
+# A gap so small, relative to the energy, is a proof: what exact methods leave open by rounding is
+# smaller. A run can reach its time limit with the proof in hand.
+PROOF_GAP = 1e-8
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -49,6 +53,7 @@ class Score:
         gap_percent: the same in percent of the size of that optimum or bound, constants left out.
         same_percent: pixels equal to the optimal mask, in percent; None where none is proven.
         tie: whether the mask is optimal and yet another one.
+        proof: whether the run itself proved that its mask is optimal.
         seconds: to the mask; a bound that the mask did not need is left out.
         bound_seconds: for that bound.
         runs: how often it was timed.
@@ -66,6 +71,7 @@ class Score:
     gap_percent: float | None = None
     same_percent: float | None = None
     tie: bool = False
+    proof: bool = False
     seconds: float | None = None
     bound_seconds: float | None = None
     runs: int = 0
@@ -78,7 +84,7 @@ class Scored:
 
     Attributes:
         instance: the model.
-        proven: whether a method proved its mask optimal.
+        proven: whether the best mask is proven optimal, by a run or by the bound of another.
         energy: the optimum, or the best energy of any method.
         lower_bound: the best of any method.
         scores: by method in the order they ran, least effort first.
@@ -112,20 +118,21 @@ def score(runs: Sequence[Run]) -> Scored:
     instance = runs[0].instance
     good = [run for run in runs if run.answer.get("energy") is not None]
     bounded = [run for run in good if run.answer["lower_bound"] is not None]
-    best = min(good, key=lambda run: run.answer["energy"], default=None)
+    best = min(good, key=lambda r: (r.answer["energy"], not _is_proof(r.answer)), default=None)
     bound = max(bounded, key=lambda run: run.answer["lower_bound"], default=None)
-    optimal = [run for run in good if run.answer["status"] == Status.OPTIMAL.name.lower()]
     energy = best and best.answer["energy"]
     lower_bound = bound and bound.answer["lower_bound"]
     by_method: dict[str, list[Score]] = {}
     # A bound may exceed the best energy in the last digits: two sums of the same terms.
     slack = 0.0 if energy is None else ROUNDING * (1 + abs(energy))
-    exact_mask = min(optimal, key=lambda run: run.answer["energy"]).mask if optimal else None
-    reference = energy if optimal else lower_bound
-    zero = slack + max(energy - lower_bound, 0.0) if optimal and bound else slack
+    proven = any(_is_proof(run.answer) for run in good) or (
+        bound is not None and energy - lower_bound <= PROOF_GAP * (1 + abs(energy))
+    )
+    reference = energy if proven else lower_bound
+    zero = slack + max(energy - lower_bound, 0.0) if proven and bound else slack
     constant = float(instance.model.constant[0])
     for run in runs:
-        scored = _score(run, reference, constant, zero, exact_mask)
+        scored = _score(run, reference, constant, zero, best.mask if proven else None)
         by_method.setdefault(run.method, []).append(scored)
     contradiction = ""
     if bound is not None and lower_bound > energy + slack:
@@ -135,7 +142,7 @@ def score(runs: Sequence[Run]) -> Scored:
         )
     return Scored(
         instance=instance,
-        proven=bool(optimal),
+        proven=proven,
         energy=energy,
         lower_bound=lower_bound,
         scores=by_method,
@@ -176,8 +183,15 @@ def _score(
         gap_percent=gap_percent,
         same_percent=same,
         tie=gap == 0 and same is not None and same < 100,
+        proof=_is_proof(answer),
         seconds=answer["seconds"],
         bound_seconds=answer["bound_seconds"],
         runs=answer["runs"],
         peak_mib=None if answer["peak_bytes"] is None else answer["peak_bytes"] / 2**20,
     )
+
+
+def _is_proof(answer: Answer) -> bool:
+    energy, lower_bound = answer["energy"], answer["lower_bound"]
+    tight = lower_bound is not None and energy - lower_bound <= PROOF_GAP * (1 + abs(energy))
+    return tight or answer["status"] == Status.OPTIMAL.name.lower()

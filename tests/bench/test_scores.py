@@ -25,7 +25,7 @@ def made_up(instance, method, mask, status="heuristic", lower_bound=None, option
     answer = {
         "status": status,
         "energy": energy,
-        "lower_bound": energy if lower_bound is None else lower_bound,
+        "lower_bound": energy if status == "optimal" and lower_bound is None else lower_bound,
         "seconds": 0.5,
         "bound_seconds": 0.25,
         "runs": 1,
@@ -126,6 +126,35 @@ def test_unproven_optimum_leaves_a_gap_to_the_best_bound_and_no_share():
     assert result.final("ilp").gap == pytest.approx(1)
     assert result.final("mean_field").gap == pytest.approx(np.ptp(truth.energies) + 1)
     assert result.final("ilp").same_percent is result.final("mean_field").same_percent is None
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_bound_that_meets_the_energy_is_a_proof_whoever_has_it(other):
+    instance = instance_of(random_grid(1, 3, 3))
+    truth = enumerate_image(instance.model)
+    best, second = truth.masks[truth.energies.argsort()[:2]]
+    bound = truth.minimum() - 1e-9
+    runs = [
+        made_up(instance, "ilp", second if other else best, "time_limit", bound),
+        made_up(instance, "annealing", best, lower_bound=truth.minimum() - 5),
+        made_up(instance, "mean_field", second),
+    ]
+    result = score(runs)
+    assert result.proven
+    assert result.final("annealing").gap == 0
+    assert result.final("annealing").same_percent == 100
+    assert result.final("mean_field").gap == pytest.approx(np.sort(truth.energies)[1] - bound)
+    proofs = [result.final(m).proof for m in ("ilp", "annealing", "mean_field")]
+    assert proofs == [not other, False, False]
+
+
+def test_bound_that_is_near_the_energy_is_no_proof():
+    instance = instance_of(random_grid(1, 3, 3))
+    truth = enumerate_image(instance.model)
+    best = truth.masks[truth.energies.argmin()]
+    result = score([made_up(instance, "ilp", best, "time_limit", truth.minimum() - 1e-4)])
+    assert not result.proven
+    assert result.final("ilp").gap > 0
 
 
 def test_bound_above_an_energy_is_told():
