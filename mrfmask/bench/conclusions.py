@@ -42,21 +42,26 @@ def _mean_field(results: Sequence[Scored]) -> list[str]:
         "the pixels are as in the optimum. In brackets: the worst instance."
     ]
     for signs in _unique(r.instance.signs for r in judged):
-        verdicts: dict[str, list[str]] = {"yes": [], "no": []}
+        verdicts: dict[str, list[str]] = {"yes": [], "no": [], "not known": []}
         rows = [r for r in judged if r.instance.signs == signs]
         for label in _unique(_label(r) for r in rows):
             group = [r for r in rows if _label(r) == label]
             gap = max(_gap(r, "mean_field") for r in group)
             shares = [r.final("mean_field").same_percent for r in group]
             known = [s for s in shares if s is not None]
-            good = gap <= GOOD_GAP_PERCENT and min(known, default=100.0) >= GOOD_SAME_PERCENT
+            bad = any(r.proven and not _is_good(r.final("mean_field")) for r in group)
+            verdict = "no" if bad else "yes" if len(known) == len(group) else "not known"
             same = f", {wording.share(min(known))} of pixels" if known else ", pixels unknown"
             open_ones = "" if len(known) == len(group) else " against the bound where none is known"
             text = f"{label} (gap {wording.percent(gap)}{open_ones}{same})"
-            verdicts["yes" if good else "no"].append(text)
+            verdicts[verdict].append(text)
         parts = [f"{word} at {wording.listing(t)}" for word, t in verdicts.items() if t]
         lines.append(f"{signs.capitalize()} couplings: {'; '.join(parts)}.")
     return lines
+
+
+def _is_good(score: Score) -> bool:
+    return score.gap_percent <= GOOD_GAP_PERCENT and score.same_percent >= GOOD_SAME_PERCENT
 
 
 def _ilp(results: Sequence[Scored]) -> list[str]:
@@ -66,7 +71,7 @@ def _ilp(results: Sequence[Scored]) -> list[str]:
     proven = [r for r in tried if r.final("ilp").proof]
     limit = max(r.final("ilp").options.get("time_limit_s", 0.0) for r in tried)
     within = f", given at most {limit:g} s" if limit else ""
-    lines = [f"It proved the optimum of {len(proven)} of {len(tried)} instances{within}."]
+    lines = [f"It proved the optimum of {len(proven)} of {_count(tried)}{within}."]
     needless = [(r, other) for r in proven if (other := _faster_proof(r))]
     if needless:
         times = [r.final("ilp").seconds / other.seconds for r, other in needless]
@@ -105,14 +110,14 @@ def _graph_cut(results: Sequence[Scored]) -> list[str]:
         return ["Never here: no instance has couplings of one sign."]
     longest = wording.seconds(max(r.final("graph_cut").seconds for r in cut))
     lines = [
-        f"It solved all {len(cut)} instances with couplings of one sign exactly, with proof, in at "
+        f"It solved {_count(cut)} with couplings of one sign exactly, all with proof, in at "
         f"most {longest}."
     ]
     lines += _free_cuts([r for r in cut if _answers(r, "mean_field")])
     others = [r for r in results if r not in cut]
     if others:
         places = wording.listing(_unique(f"{r.instance.signs} couplings" for r in others))
-        lines.append(f"It cannot take {len(others)} instances, of {places}.")
+        lines.append(f"It cannot take {_count(others)}, of {places}.")
     return lines
 
 
@@ -171,6 +176,10 @@ def _places(results: Sequence[Scored]) -> list[str]:
     for r in results:
         kinds.setdefault(f"{r.instance.signs}, {_label(r)}", []).append(r.instance.size)
     return [f"{kind} ({wording.span(sizes, _size)})" for kind, sizes in kinds.items()]
+
+
+def _count(results: Sequence[Scored]) -> str:
+    return f"{len(results)} instance{'s' * (len(results) != 1)}"
 
 
 def _times(ratio: float) -> str:

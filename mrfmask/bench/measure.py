@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +24,7 @@ from mrfmask.files import save_model
 START_LIMIT_S = 120.0
 # A method that minds its time limit is not stopped, one that has none gets so much.
 LIMITS, SPARE_SECONDS = 2.0, 10.0
+LONGEST_POLL_MS = 2**31 - 1
 
 Answer = dict[str, Any]
 
@@ -110,11 +110,10 @@ class Worker:
 
     def _answer_within(self, limit_s: float) -> str | None:
         """The next line, empty or cut where the process ended; None if there is none in time."""
-        deadline = time.monotonic() + limit_s
         ready = select.poll()
         ready.register(self._process.stdout, select.POLLIN | select.POLLHUP)
         # An answer comes at once and whole: what can be read ends in a line.
-        if not ready.poll(max(deadline - time.monotonic(), 0) * 1000):
+        if not ready.poll(min(limit_s * 1000, LONGEST_POLL_MS)):
             return None
         return self._process.stdout.readline()
 

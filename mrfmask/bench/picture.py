@@ -21,7 +21,7 @@ MARKERS = ("D", "*", "s", "o", "v", "^", "P")
 # Where nothing but zero is left, there still must be an axis.
 DEFAULT_FLOOR, DEFAULT_TOP = 0.01, 10.0
 # Below a millionth nobody sees a gap; proofs leave about as much open.
-LEAST_FLOOR = 1e-6
+LEAST_FLOOR, MOST_FLOOR = 1e-6, 0.1
 MOST_PANELS = 12
 # Inches: of a panel with its title, and around all of them.
 WIDTH, HEIGHT = 2.5, 2.0
@@ -82,7 +82,8 @@ def _limits(results: Sequence[Scored]) -> tuple[float, float]:
     gaps = [s.gap_percent for r in results for m in r.scores.values() for s in m if s.gap_percent]
     if not gaps:
         return DEFAULT_FLOOR, DEFAULT_TOP
-    floor = 10.0 ** math.floor(math.log10(max(min(gaps), LEAST_FLOOR)))
+    least = min(max(min(gaps), LEAST_FLOOR), MOST_FLOOR)
+    floor = 10.0 ** math.floor(math.log10(least))
     return floor, max(1.6 * max(gaps), 10 * floor)
 
 
@@ -146,11 +147,12 @@ def _label(figure: Figure, panels: Sequence[Sequence[Axes]], title: str) -> None
             axes.xaxis.set_major_formatter(lambda seconds, _: wording.seconds(seconds))
             handles, labels = axes.get_legend_handles_labels()
             found |= {n: h for h, n in zip(handles, labels, strict=True) if len(h.get_xdata())}
+    methods = [name for name in METHODS if name in found]
     figure.legend(
-        found.values(),
-        found.keys(),
+        [found[name] for name in methods],
+        methods,
         loc="lower center",
-        ncols=max(len(found), 1),
+        ncols=max(len(methods), 1),
         fontsize=9,
         frameon=False,
     )

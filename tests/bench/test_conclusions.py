@@ -60,9 +60,16 @@ def test_mean_field_is_good_where_every_instance_is():
     assert "and c = 2 (gap 0.1 %, 89.0 % of pixels)" in text
 
 
-def test_mean_field_without_a_proven_optimum_says_so():
-    text = answer("mean field", scored(proven=False, mean_field=("heuristic", 1.0, None, 0.001)))
-    assert "c = 1 (gap 1 % against the bound where none is known, pixels unknown)" in text
+def test_mean_field_without_a_proven_optimum_is_not_judged():
+    open_one = scored(size=9, proven=False, mean_field=("heuristic", 3.0, None, 0.001))
+    text = answer("mean field", open_one)
+    assert (
+        "not known at c = 1 (gap 3 % against the bound where none is known, pixels unknown)" in text
+    )
+    text = answer("mean field", open_one, scored(mean_field=("heuristic", 1.0, 99.0, 0.001)))
+    assert "not known at c = 1 (gap 3 % against" in text
+    text = answer("mean field", open_one, scored(mean_field=("heuristic", 2.5, 99.0, 0.001)))
+    assert "no at c = 1 (gap 3 % against" in text
 
 
 def test_ilp_pays_where_nothing_proves_the_same_sooner():
@@ -98,9 +105,12 @@ def test_cut_is_free_where_it_takes_about_the_time_of_mean_field():
         timed(1.0, 8, 0.003, 0.001),
         scored("mixed", graph_cut="cannot", mean_field=("heuristic", 1.0, 99.0, 0.003)),
     )
-    assert "all 4 instances with couplings of one sign exactly, with proof, in at most 9 ms" in text
+    assert (
+        "solved 4 instances with couplings of one sign exactly, all with proof, in at most 9 ms"
+        in text
+    )
     assert "free at c = 0.5 (2 times, at most 9 ms); not free at c = 1 (3 times, at most 3" in text
-    assert "It cannot take 1 instances, of mixed couplings." in text
+    assert "It cannot take 1 instance, of mixed couplings." in text
 
 
 def test_cut_that_can_go_nowhere_says_so():

@@ -85,6 +85,11 @@ def test_limit_leaves_room_beyond_the_method_s_own():
     assert Worker("ilp", 7.0)._limit == 7.0 * measure.LIMITS + measure.SPARE_SECONDS > 14
 
 
+def test_limit_of_centuries_is_taken(instance):
+    with Worker("any", 1e12, command=(sys.executable, "-c", FAKE)) as worker:
+        assert worker.measure(instance, {})["status"] == "ready"
+
+
 def test_process_and_files_go_with_the_worker(instance):
     with Worker("any", 0.1, command=(sys.executable, "-c", FAKE)) as worker:
         pid = worker.measure(instance, {})["pid"]
