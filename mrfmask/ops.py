@@ -230,15 +230,15 @@ def graph_cut(
         wide: 64-bit capacities, else 32-bit.
 
     Returns:
-        mask (batch, height, width) bool; exponent of the scale (batch,) int64; minimum of the
-        integer energy without its constant (batch,) int64; total rounding in integer units (batch,)
-        float64; net flows to the right and down, shaped like the couplings, int32 or int64.
+        mask (batch, height, width) bool; exponent of the scale (batch,) int64; lower bound of the
+        energy without the model's constant (batch,) float64, and what it lost by rounding, float64;
+        net flows to the right and down, shaped like the couplings, int32 or int64.
     """
     batch = unary.shape[0]
     capacity = torch.int64 if wide else torch.int32
     mask = torch.empty(unary.shape, dtype=torch.bool)
     exponent = torch.empty(batch, dtype=torch.int64)
-    minimum = torch.empty(batch, dtype=torch.int64)
+    bound = torch.empty(batch, dtype=torch.float64)
     rounding = torch.empty(batch, dtype=torch.float64)
     flow_right = torch.empty(right.shape, dtype=capacity)
     flow_down = torch.empty(down.shape, dtype=capacity)
@@ -253,10 +253,10 @@ def graph_cut(
         periodic,
         *(_numpy(t) for t in start),
         tie_max,
-        *(_numpy(t) for t in (mask, exponent, minimum, rounding, flow_right, flow_down)),
+        *(_numpy(t) for t in (mask, exponent, bound, rounding, flow_right, flow_down)),
         torch.get_num_threads(),
     )
-    return mask, exponent, minimum, rounding, flow_right, flow_down
+    return mask, exponent, bound, rounding, flow_right, flow_down
 
 
 @torch.library.register_fake("mrfmask::graph_cut", lib=_LIBRARY)
@@ -277,7 +277,7 @@ def _(
     return (
         torch.empty(unary.shape, dtype=torch.bool, device=unary.device),
         unary.new_empty(batch, dtype=torch.int64),
-        unary.new_empty(batch, dtype=torch.int64),
+        unary.new_empty(batch, dtype=torch.float64),
         unary.new_empty(batch, dtype=torch.float64),
         torch.empty(right.shape, dtype=capacity, device=unary.device),
         torch.empty(down.shape, dtype=capacity, device=unary.device),

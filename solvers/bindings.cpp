@@ -197,7 +197,7 @@ void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<con
                bool periodic, Flows start_right, Flows start_down,
                Array<const uint8_t, 3> start_mask, Array<const int64_t, 1> start_exponent,
                bool tie_max, Array<uint8_t, 3> mask, Array<int64_t, 1> exponent,
-               Array<int64_t, 1> minimum, Array<double, 1> rounding, Array<Capacity, 3> flow_right,
+               Array<double, 1> bound, Array<double, 1> rounding, Array<Capacity, 3> flow_right,
                Array<Capacity, 3> flow_down, int threads) {
   const int64_t height = static_cast<int64_t>(unary.shape(1));
   const int64_t width = static_cast<int64_t>(unary.shape(2));
@@ -225,11 +225,11 @@ void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<con
                                      flow_right.data() + b * right_size,
                                      flow_down.data() + b * down_size,
                                      0,
-                                     0,
+                                     0.0,
                                      0.0};
     mrfmask::graph_cut_image(image, start, tie_max, out, poll);
     exponent.data()[b] = out.exponent;
-    minimum.data()[b] = out.minimum;
+    bound.data()[b] = out.bound;
     rounding.data()[b] = out.rounding;
   };
   mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());

@@ -65,9 +65,35 @@ struct CutOutput {
   Capacity* flow_right;  // like right: net flow from left to right
   Capacity* flow_down;   // like down
   int64_t exponent;      // the scale is 2^exponent
-  int64_t minimum;       // of sum u y + sum c |y - y'| in integers, clamped pixels counting 0
-  double rounding;       // sum of |rounded - exact| over all u and c, in units of 1 / scale
+  double bound;          // no mask has a lower energy, the model's constant left out
+  double rounding;       // sum of |rounded - exact| over all u and c: what `bound` loses by it
 };
+
+// The sum of finite numbers in double; eight partial sums, so that no addition waits for another.
+template <typename Real>
+double sum_finite(const Real* values, int64_t count) {
+  double lanes[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int k = 0; k < 8; ++k) lanes[k] += std::isinf(values[i + k]) ? 0.0 : values[i + k];
+  }
+  double sum = 0.0;
+  for (; i < count; ++i) sum += std::isinf(values[i]) ? 0.0 : values[i];
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+// The constant of the cut form, unary - pairwise over all but clamps, row by row.
+template <typename Real>
+double cut_constant(const CutImage<Real>& image, int64_t columns, int64_t rows) {
+  double total = 0.0;
+  for (int64_t y = 0; y < image.height; ++y) {
+    total += sum_finite(image.unary + y * image.width, image.width);
+    total -= sum_finite(image.right + y * columns, columns);
+    if (y < rows) total -= sum_finite(image.down + y * image.width, image.width);
+  }
+  return total;
+}
 
 // The largest k with value * 2^k below 2^bits, a millionth of it left for rounding.
 inline int largest_exponent(double value, int bits) {
@@ -134,6 +160,8 @@ class RowSums {
     }
   }
 
+  int64_t columns() const { return columns_; }
+  int64_t rows() const { return rows_; }
   int64_t right_size() const { return height_ * columns_; }
   int64_t down_size() const { return rows_ * width_; }
 
@@ -226,9 +254,10 @@ void graph_cut_image(const CutImage<Real>& image, const CutStart& start, bool ti
   solver.edge_flows(out.flow_right, out.flow_down);
   // The cut is sum u y + sum c |y - y'| + all source capacities. A clamped pixel, on its side, pays
   // nothing, so only the source capacities of the others are taken off.
-  out.minimum = flow - wanted;
   out.exponent = exponent;
-  out.rounding = rounded.cost();
+  out.rounding = std::ldexp(rounded.cost(), -exponent);
+  out.bound = cut_constant(image, couplings.columns(), couplings.rows()) +
+              (std::ldexp(static_cast<double>(flow - wanted), -exponent) - out.rounding);
 }
 
 }  // namespace mrfmask

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask import ops
@@ -92,10 +92,9 @@ class GraphCut(Method):
             raise ValueError(_why_not(model))
         cut_model = _flip(model, flipped) if any_flipped else model
         start = self._start_flows(model, flipped)
-        mask, exponent, minimum, rounding, right, down = _cut(cut_model, start, self.tie, False)
+        mask, exponent, bound, rounding, right, down = _cut(cut_model, start, self.tie, False)
         if self.lossless and bool((rounding > 0).any()):
-            mask, exponent, minimum, rounding, right, down = _cut(cut_model, start, self.tie, True)
-        scale = torch.ldexp(torch.ones_like(rounding), exponent)
+            mask, exponent, bound, rounding, right, down = _cut(cut_model, start, self.tie, True)
         certificate = FlowCertificate(
             exponent=exponent, right=right, down=down, flipped=flipped, mask=mask
         )
@@ -104,10 +103,10 @@ class GraphCut(Method):
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=_cut_constant(cut_model) + (minimum - rounding) / scale,
+            lower_bound=model.constant.detach() + bound,
             status=(Status.OPTIMAL,) * len(model),
             method=self.name,
-            stats={"exponent": exponent, "rounding": rounding / scale, "flipped": flipped},
+            stats={"exponent": exponent, "rounding": rounding, "flipped": flipped},
             certificate=certificate,
         )
 
@@ -148,15 +147,6 @@ def _cut(model: IsingGrid, start: tuple, tie: str, wide: bool) -> tuple[Tensor, 
         tie == "max",
         wide,
     )
-
-
-def _cut_constant(model: IsingGrid) -> Float[Tensor, " batch"]:
-    """The constant of the cut form: constant + sum unary - sum pairwise, in float64."""
-    total = model.constant.detach()
-    unary = torch.where(model.clamped, 0.0, model.unary.detach())
-    for sign, terms in ((1, unary), (-1, model.right.detach()), (-1, model.down.detach())):
-        total = total + sign * terms.sum(dim=(1, 2), dtype=torch.float64)
-    return total
 
 
 def cuttable_images(model: IsingGrid) -> Bool[Tensor, " batch"]:

@@ -209,7 +209,7 @@ def test_auto_takes_ilp_within_a_time_limit():
         (
             lambda m: mm.find_map(m, method="graph_cut", sweeps=3),
             TypeError,
-            "options must be ones that graph_cut has; got 'sweeps'. It has: lossless, tie.",
+            "options must be ones that graph_cut has; got 'sweeps'. It has: lossless, start, tie.",
         ),
         (
             lambda m: mm.find_map(m, method="graph_cut", time_limit_s=1.0),
