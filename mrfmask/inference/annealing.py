@@ -18,16 +18,22 @@ from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
 
+# Sweeps downhill at the end; then hardly any pixel still gains by turning.
+DESCENT = 10
+FROZEN = 1e30  # an inverse temperature
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Annealing(Method):
     """A low-energy mask for any signs, by heat-bath sweeps under a rising inverse temperature.
 
     ``beta`` rises geometrically from `beta_start` to `beta_end`, both in units of one over the
     image's typical local field (the mean of ``|unary| + sum |pairwise|`` over its free pixels), so
-    that a model and its multiple are treated alike.
+    that a model and its multiple are treated alike. A few sweeps without temperature follow, in
+    which pixels only move downhill.
 
     Args:
-        sweeps: sweeps of each chain, at least 1.
+        sweeps: sweeps of each chain while it grows colder, at least 1.
         chains: independent runs an image; the best of all is kept.
         beta_start: positive.
         beta_end: at least `beta_start`.
@@ -104,4 +110,5 @@ class Annealing(Method):
         free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
         typical = (fields + 2 * pulls) / free
         typical = torch.where(typical > 0, typical, 1.0)
-        return factors / typical[:, None]
+        descent = torch.full((len(model), DESCENT), FROZEN, dtype=torch.float64)
+        return torch.cat([factors / typical[:, None], descent], dim=1)

@@ -28,6 +28,15 @@ def test_annealing_keeps_the_best_state_of_all_chains():
     assert (many < few).any()
 
 
+@pytest.mark.parametrize("coupling", [0.1, 1.0])
+def test_annealing_ends_where_no_single_pixel_gains_by_turning(coupling):
+    model = random_grid(1, 12, 13, coupling=coupling, signs="any", seed=5)
+    result = Annealing(sweeps=30).find_map(model)
+    turned = result.mask.flatten() ^ torch.eye(156, dtype=torch.bool)
+    energies = model.energy(turned.reshape(1, 156, 12, 13))
+    assert (energies >= result.energy - 1e-6).all()
+
+
 def test_annealing_does_not_depend_on_the_scale_of_the_model():
     model = random_grid(1, 9, 9, signs="any")
     big = IsingGrid(*(1024.0 * t for t in (model.unary, model.right, model.down)))
