@@ -55,6 +55,8 @@ class ResidualGrid {
   void edge_flows(Capacity* right, Capacity* down) const;
 
  protected:
+  template <int kX, int kY>
+  struct RowPass;
   template <int kX, int kY, typename Poll>
   void spread(Poll& poll);
 
@@ -115,57 +117,102 @@ void ResidualGrid<Capacity>::load(const Capacity* terminal, const Capacity* righ
   }
 }
 
-// One pass in raster order (kX, kY = -1: mirrored). Each pixel sends all it holds, excess or
-// deficit alike, to the next pixel and the next row: half ahead, what it can below, the rest ahead.
-// Excess and deficit travel any distance in one pass and cancel where they meet; splitting them
-// spreads them over all paths, as the weights of sequential tree-reweighted message passing do.
+// One row of a pass in raster order (kX, kY = -1: mirrored). Each pixel sends all it holds, excess
+// or deficit alike, to the next pixel and the next row: half ahead, what it can below, the rest
+// ahead. Excess and deficit travel any distance in one pass and cancel where they meet; splitting
+// them spreads them over all paths, as the weights of sequential tree-reweighted message passing
+// do. Reference: Kolmogorov, "Convergent tree-reweighted message passing", PAMI 2006.
+template <typename Capacity>
+template <int kX, int kY>
+struct ResidualGrid<Capacity>::RowPass {
+  static constexpr int kAhead = kX > 0 ? kRight : kLeft, kBelow = kY > 0 ? kDown : kUp;
+  Capacity* excess;
+  Capacity* below;        // excess of the next row; null for the last one
+  Capacity* ahead_edges;  // of this row
+  Capacity* below_edges;  // of the row that the edges to the next one belong to
+  Capacity carry = 0;
+
+  RowPass(ResidualGrid& g, int64_t i) {
+    const int64_t y = kY > 0 ? i : g.height_ - 1 - i, w = g.width_;
+    excess = &g.excess_[y * w];
+    below = i + 1 < g.height_ ? excess + kY * w : nullptr;
+    ahead_edges = g.residual_.data() + 4 * y * w;
+    below_edges = kY > 0 || !below ? ahead_edges : ahead_edges - 4 * w;
+  }
+
+  static Capacity bounded(Capacity value, const Capacity* edge, int direction) {
+    Capacity amount =
+        std::min(std::max<Capacity>(value, -edge[opposite(direction)]), edge[direction]);
+    // Which bound holds is anybody's guess: hide it, lest the compiler branches on it.
+    __asm__("" : "+r"(amount));
+    return amount;
+  }
+  static void move(Capacity* edge, int direction, Capacity amount) {
+    edge[direction] -= amount;
+    edge[opposite(direction)] += amount;
+  }
+
+  // The pixel x, not the last one of the row. kOn: whether there is a next row.
+  template <bool kOn>
+  void pixel(int64_t x) {
+    Capacity* ahead = ahead_edges + 4 * (kX > 0 ? x : x - 1);
+    Capacity held = excess[x] + carry;
+    if (kOn) {
+      Capacity* down = below_edges + 4 * x;
+      const Capacity sent = bounded(held - bounded(held >> 1, ahead, kAhead), down, kBelow);
+      move(down, kBelow, sent);
+      below[x] += sent;
+      held -= sent;
+    }
+    carry = bounded(held, ahead, kAhead);
+    move(ahead, kAhead, carry);
+    excess[x] = held - carry;
+  }
+
+  // The last pixel of the row.
+  void end(int64_t x) {
+    excess[x] += carry;
+    if (!below) return;
+    Capacity* down = below_edges + 4 * x;
+    const Capacity sent = bounded(excess[x], down, kBelow);
+    move(down, kBelow, sent);
+    below[x] += sent;
+    excess[x] -= sent;
+  }
+};
+
+// A pass over all rows. Each pixel waits for the one before it, a chain of ten operations; so two
+// rows go at once, the second one pixel behind the first, which is all that it waits for.
 // Alternating the four corners matters: with two of them a diagonal stays closed, and at strong
-// couplings twice as much is left over. A pass is bound by its chain of ten operations a pixel.
-// Reference: Kolmogorov, "Convergent tree-reweighted message passing", PAMI 2006.
+// couplings twice as much is left over.
 template <typename Capacity>
 template <int kX, int kY, typename Poll>
 void ResidualGrid<Capacity>::spread(Poll& poll) {
-  constexpr int kAhead = kX > 0 ? kRight : kLeft, kBelow = kY > 0 ? kDown : kUp;
-  const auto bounded = [](Capacity value, const Capacity* edge, int direction) {
-    return std::min(std::max<Capacity>(value, -edge[opposite(direction)]), edge[direction]);
-  };
-  const auto move = [](Capacity* edge, int direction, Capacity amount) {
-    edge[direction] -= amount;
-    edge[opposite(direction)] += amount;
-  };
-  const int64_t w = width_;
-  for (int64_t i = 0; i < height_; ++i) {
-    const int64_t y = kY > 0 ? i : height_ - 1 - i;
-    const bool last_row = i + 1 == height_;
-    Capacity* excess = &excess_[y * w];
-    Capacity* below = last_row ? excess : excess + kY * w;
-    Capacity* ahead_edges = residual_.data() + 4 * y * w;
-    Capacity* below_edges = residual_.data() + 4 * (kY > 0 || last_row ? y : y - 1) * w;
-    Capacity carry = 0;
-    int64_t x = kX > 0 ? 0 : w - 1;
-    for (int64_t left = w - 1; left > 0; --left, x += kX) {
-      Capacity* ahead = ahead_edges + 4 * (kX > 0 ? x : x - 1);
-      Capacity held = excess[x] + carry;
-      if (!last_row) {
-        Capacity* down = below_edges + 4 * x;
-        const Capacity sent = bounded(held - bounded(held >> 1, ahead, kAhead), down, kBelow);
-        move(down, kBelow, sent);
-        below[x] += sent;
-        held -= sent;
+  const int64_t first = kX > 0 ? 0 : width_ - 1, last = width_ - 1 - first;
+  int64_t i = 0;
+  for (; i + 2 < height_; i += 2) {
+    RowPass<kX, kY> upper(*this, i), lower(*this, i + 1);
+    if (width_ > 1) {
+      upper.template pixel<true>(first);
+      for (int64_t x = first + kX; x != last; x += kX) {
+        upper.template pixel<true>(x);
+        lower.template pixel<true>(x - kX);
       }
-      carry = bounded(held, ahead, kAhead);
-      move(ahead, kAhead, carry);
-      excess[x] = held - carry;
+      upper.end(last);
+      lower.template pixel<true>(last - kX);
+    } else {
+      upper.end(last);
     }
-    excess[x] += carry;
-    if (!last_row) {
-      Capacity* down = below_edges + 4 * x;
-      const Capacity sent = bounded(excess[x], down, kBelow);
-      move(down, kBelow, sent);
-      below[x] += sent;
-      excess[x] -= sent;
+    lower.end(last);
+    poll(2 * width_);
+  }
+  for (; i < height_; ++i) {
+    RowPass<kX, kY> row(*this, i);
+    for (int64_t x = first; x != last; x += kX) {
+      row.below ? row.template pixel<true>(x) : row.template pixel<false>(x);
     }
-    poll(w);
+    row.end(last);
+    poll(width_);
   }
 }
 
