@@ -284,6 +284,40 @@ def _(
     )
 
 
+@_on_cpu
+def reach_count(
+    unary: Tensor, right: Tensor, down: Tensor, periodic: bool, count: Tensor, start: Tensor
+) -> Tensor:
+    """Masks with given numbers of pixels on, of low energy: greedy flips, then swaps.
+
+    Args:
+        unary: (batch, height, width) float32 or float64; `right` and `down` as in IsingGrid.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+        count: (batch,) int64, pixels on, clamped ones included; at least the pixels clamped on and
+            at most those not clamped off.
+        start: (batch, height, width) bool, masks to change, clamped pixels as they are clamped.
+
+    Returns:
+        (batch, height, width) bool, which no swap of two pixels betters.
+    """
+    mask = start.clone(memory_format=torch.contiguous_format)
+    _native.reach_count(
+        *(_numpy(t) for t in (unary, right, down)),
+        periodic,
+        _numpy(count),
+        _numpy(mask),
+        torch.get_num_threads(),
+    )
+    return mask
+
+
+@torch.library.register_fake("mrfmask::reach_count", lib=_LIBRARY)
+def _(unary, right, down, periodic, count, start):
+    return torch.empty_like(start, memory_format=torch.contiguous_format)
+
+
 @dataclass(frozen=True)
 class Float32Potentials:
     """What the float32 kernels take of a model.

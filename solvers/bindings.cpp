@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "exact_count.h"
 #include "graph_cut.h"
 #include "loops.h"
 #include "philox.h"
@@ -235,6 +236,26 @@ void graph_cut(Array<const Real, 3> unary, Array<const Real, 3> right, Array<con
   mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
 }
 
+template <typename Real>
+void reach_count(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
+                 bool periodic, Array<const int64_t, 1> count, Array<uint8_t, 3> mask,
+                 int threads) {
+  const int64_t height = static_cast<int64_t>(unary.shape(1));
+  const int64_t width = static_cast<int64_t>(unary.shape(2));
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t b, auto poll) {
+    const mrfmask::CutImage<Real> image{
+        unary.data() + b * height * width,
+        right.data() + b * static_cast<int64_t>(right.shape(1) * right.shape(2)),
+        down.data() + b * static_cast<int64_t>(down.shape(1) * down.shape(2)),
+        height,
+        width,
+        periodic};
+    mrfmask::reach_count(image, count.data()[b], mask.data() + b * height * width, poll);
+  };
+  mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
+}
+
 // Uniform numbers in [0, 1) of 53 bits for exact samples: out[sample, draw].
 void exact_uniforms(Array<const int64_t, 1> seed, Array<double, 2> out) {
   using mrfmask::MRFMASK_ISA::Stream;
@@ -283,6 +304,8 @@ NB_MODULE(_native, m) {
   m.def("graph_cut", &graph_cut<float, int64_t>);
   m.def("graph_cut", &graph_cut<double, int32_t>);
   m.def("graph_cut", &graph_cut<double, int64_t>);
+  m.def("reach_count", &reach_count<float>);
+  m.def("reach_count", &reach_count<double>);
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");

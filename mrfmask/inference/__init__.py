@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
+from mrfmask.inference.budget import Budget, budget_counts
+from mrfmask.inference.budgeted import close_by_ilp, find_map_at_most, find_map_with_count
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -27,7 +29,14 @@ METHODS: dict[str, type[Method]] = {
 
 
 def find_map(
-    model: IsingGrid, method: str = "auto", time_limit_s: float | None = None, **options: Any
+    model: IsingGrid,
+    method: str = "auto",
+    budget: Budget | None = None,
+    time_limit_s: float | None = None,
+    *,
+    budget_new: Budget | None = None,
+    at_most: bool = False,
+    **options: Any,
 ) -> MapResult:
     """The mask of lowest energy, with a lower bound and a gap for every image.
 
@@ -37,12 +46,18 @@ def find_map(
             (graph_cut where all couplings have one sign, exact where a side is narrow), else
             annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method`` and
             ``result.reason`` say which and why.
+        budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
+            all pixels as a float; for all images or one for each. "auto" bounds and repairs (see
+            `find_map_with_count`) and goes on with ilp if a time limit is given, "ilp" always.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
+        budget_new: instead of `budget`, pixels on top of those clamped on.
+        at_most: fewer pixels than the budget will do, too.
         **options: of the method, e.g. ``tie="max"`` for graph_cut; see METHODS[method].
 
     Raises:
         TypeError: an option that the method does not have.
-        ValueError: an unknown method, or a model that the method cannot take.
+        ValueError: an unknown method, a model that the method cannot take, or a budget that no mask
+            can have.
 
     Example:
         >>> import torch, mrfmask as mm
@@ -51,7 +66,14 @@ def find_map(
         >>> result = mm.find_map(model)
         >>> result.mask, result.gap
         (tensor([[[True, True]]]), tensor([0.], dtype=torch.float64))
+        >>> mm.find_map(model, budget=1).mask
+        tensor([[[ True, False]]])
     """
+    if budget is not None or budget_new is not None:
+        counts = budget_counts(model, budget, budget_new)
+        return _find_map_in_budget(model, method, counts, at_most, time_limit_s, options)
+    if at_most is not False:
+        raise TypeError(f"at_most must come with a budget; got {at_most} alone. Give budget=.")
     if method != "auto":
         if time_limit_s is not None:
             options["time_limit_s"] = time_limit_s
@@ -64,6 +86,45 @@ def find_map(
             f"{sorted(options)}. Choose a method, e.g. method='graph_cut'."
         )
     return find_map_auto(model, time_limit_s)
+
+
+def _find_map_in_budget(
+    model: IsingGrid,
+    method: str,
+    counts: Int[Tensor, " batch"],
+    at_most: bool,
+    time_limit_s: float | None,
+    options: dict[str, Any],
+) -> MapResult:
+    if method not in ("auto", "ilp"):
+        raise ValueError(
+            f"method must be 'auto' or 'ilp' with a budget; got {method!r}. 'auto' takes cuts "
+            "where they are exact."
+        )
+    if not isinstance(at_most, bool):
+        raise TypeError(f"at_most must be a bool; got {type(at_most).__name__}. Use True.")
+    if time_limit_s is not None:
+        check_positive("time_limit_s", time_limit_s)
+    allowed = {"solver"} if method == "ilp" else set()
+    for option in options:
+        if option not in allowed:
+            has = ", ".join(allowed) or "none"
+            raise TypeError(
+                f"options must be ones that {method} has with a budget; got {option!r}. "
+                f"It has: {has}."
+            )
+    Annealing().check_model(model)
+    if at_most:
+        if method == "ilp":
+            raise ValueError(
+                "method must be 'auto' with at_most; got 'ilp'. Its bound holds for every count up "
+                "to the budget."
+            )
+        return find_map_at_most(model, counts)
+    found = find_map_with_count(model, counts)
+    if method == "auto" and time_limit_s is None:
+        return found
+    return close_by_ilp(model, found, counts, time_limit_s, options.get("solver", "HiGHS"))
 
 
 def marginals(model: IsingGrid, method: str = "mean_field", **options: Any) -> Marginals:

@@ -17,7 +17,6 @@ from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
-
 # Sweeps downhill at the end; then hardly any pixel still gains by turning.
 DESCENT = 10
 FROZEN = 1e30  # an inverse temperature

@@ -36,7 +36,7 @@ def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
             return replace(method.find_map(model), reason=reason)
         if len(index):
             parts.append((index, replace(method.find_map(model[index]), reason=reason)))
-    return _merge(parts)
+    return merge_results(parts)
 
 
 def _fallback(time_limit_s: float | None) -> tuple[Method, str]:
@@ -64,8 +64,8 @@ class _Certificates:
         )
 
 
-def _merge(parts: list[tuple[Int[Tensor, " images"], MapResult]]) -> MapResult:
-    """One result from those of several sets of images."""
+def merge_results(parts: list[tuple[Int[Tensor, " images"], MapResult]]) -> MapResult:
+    """One result from those of several sets of images, (their numbers, their result)."""
     order = torch.cat([index for index, _ in parts]).argsort()
     status = [one for _, result in parts for one in result.status]
     methods = [result.method for index, result in parts for _ in index]

@@ -21,6 +21,7 @@ class CutForm:
 
     Attributes:
         base: the mask with all free pixels off.
+        free: numbers of the free pixels.
         linear: pixel to u, where that is not 0.
         pairs: (smaller pixel, larger pixel) to c.
         offset: energy of `base`.
@@ -33,6 +34,7 @@ class CutForm:
         self.base = model.clamped & (model.unary > 0)
         self.offset = float(model.energy(self.base).detach())
         clamped = model.clamped.flatten()
+        self.free = (~clamped).nonzero().flatten()
         field = model.unary.detach().flatten().double().masked_fill(clamped, 0.0)
         first, second, coupling = model.edges()
         coupling = coupling.detach()[0].double()

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -58,6 +58,8 @@ class Ilp(Method):
         start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
             pixels in it are ignored. The result is never worse than it. None: annealing gives one
             if there is a time limit.
+        count: pixels on of every image, clamped ones included, one int an image: only masks with so
+            many are looked at, and `start` must be one. None: any number.
 
     Raises:
         ValueError: PuLP knows no such solver.
@@ -78,6 +80,7 @@ class Ilp(Method):
     solver: str = "HiGHS"
     time_limit_s: float | None = None
     start: Bool[Tensor, "batch height width"] | None = None
+    count: Sequence[int] | None = None
 
     name: ClassVar = "ilp"
     answers: ClassVar = ("map",)
@@ -101,7 +104,9 @@ class Ilp(Method):
             check_mask("start", self.start, model.shape, model.device)
         _make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
         starts = self.start
-        if starts is None and self.time_limit_s is not None:
+        if self.count is not None:
+            self._check_count(model)
+        elif starts is None and self.time_limit_s is not None:
             # Solvers can take long to find any good mask by themselves.
             sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
             starts = Annealing(sweeps=int(min(max(sweeps, 1), 1000))).find_map(model).mask
@@ -112,7 +117,8 @@ class Ilp(Method):
                 left = self.time_limit_s - (time.monotonic() - began)
                 seconds = max(left, 0.0) / (len(model) - image)
             start = None if starts is None else starts[image : image + 1]
-            answers.append(_solve_image(model[image], self.solver, seconds, start))
+            count = None if self.count is None else self.count[image]
+            answers.append(_solve_image(model[image], self.solver, seconds, start, count))
         mask = torch.cat([model.clamped[:0], *(answer.mask for answer in answers)])
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
         return MapResult(
@@ -123,6 +129,14 @@ class Ilp(Method):
             method=self.name,
             stats={"solver": self.solver, **facts},
         )
+
+    def _check_count(self, model: IsingGrid) -> None:
+        counts = None if self.start is None else self.start.sum(dim=(1, 2)).tolist()
+        if counts != list(self.count):
+            raise ValueError(
+                f"start must have as many pixels on as count says, {list(self.count)}; got "
+                f"{counts}. Use find_map(model, budget=..., method='ilp'), which finds a start."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +150,14 @@ class _Answer:
 class _Program:
     """The integer program of one image in PuLP: `problem`, and its variables `on` and `differ`."""
 
-    def __init__(self, form: CutForm) -> None:
+    def __init__(self, form: CutForm, count: int | None) -> None:
         import pulp
 
         self.problem = pulp.LpProblem("mrfmask", pulp.LpMinimize)
         add = self.problem.add_variable
         pixels = sorted({*form.linear, *(pixel for pair in form.pairs for pixel in pair)})
+        if count is not None:
+            pixels = form.free.tolist()
         self.on = {p: add(f"y{p}", 0, 1, pulp.LpInteger) for p in pixels}
         self.differ = {pair: add(f"z{pair[0]}_{pair[1]}", 0, 1) for pair in form.pairs}
         # Dictionaries of coefficients: PuLP's operators are ten times slower.
@@ -156,6 +172,9 @@ class _Program:
             else:
                 self._require({z: 1, y_i: -1, y_j: -1}, pulp.LpConstraintLE, 0)
                 self._require({z: 1, y_i: 1, y_j: 1}, pulp.LpConstraintLE, 2)
+        if count is not None:
+            on = count - int(form.base.sum())
+            self._require(dict.fromkeys(self.on.values(), 1), pulp.LpConstraintEQ, on)
         for signs in form.odd_squares():
             terms = {self.differ[pair]: sign for pair, sign in signs.items()}
             self._require(terms, pulp.LpConstraintLE, sum(s > 0 for s in signs.values()) - 1)
@@ -181,13 +200,15 @@ class _Program:
         return mask
 
 
-def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | None) -> _Answer:
+def _solve_image(
+    model: IsingGrid, solver: str, seconds: float, start: Tensor | None, count: int | None
+) -> _Answer:
     """Writes, solves and reads the program of one image (a batch of one) within `seconds`."""
     began = time.monotonic()
     if seconds < WRITING_SECONDS_A_PIXEL * int((~model.clamped).sum()):
-        return _without_solver(model, start, began)
+        return _without_solver(model, start, count, began)
     form = CutForm(model)
-    program = _Program(form)
+    program = _Program(form, count)
     if start is not None:
         start = torch.where(model.clamped, form.base, start)
         program.begin_at(start)
@@ -203,6 +224,8 @@ def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | 
     candidates = [program.read_mask(form.base)]
     if status is not Status.OPTIMAL:
         candidates += [model.unary > 0] if start is None else [start, model.unary > 0]
+    if count is not None:
+        candidates = [mask for mask in candidates if int(mask.sum()) == count]
     energies = [float(model.energy(mask).detach()) for mask in candidates]
     energy = min(energies)
     # The bound may be too high by `rounding`; an accepted solution, by `excess`.
@@ -227,12 +250,14 @@ def _solve_image(model: IsingGrid, solver: str, seconds: float, start: Tensor | 
     )
 
 
-def _without_solver(model: IsingGrid, start: Tensor | None, began: float) -> _Answer:
+def _without_solver(
+    model: IsingGrid, start: Tensor | None, count: int | None, began: float
+) -> _Answer:
     """The better of the start and the sign of the unary: there is no time to write the program."""
     mask = model.unary > 0
     if start is not None:
         start = torch.where(model.clamped, mask, start)
-        if bool(model.energy(start) < model.energy(mask)):
+        if count is not None or bool(model.energy(start) < model.energy(mask)):
             mask = start
     seconds = time.monotonic() - began
     facts = (0, 0, seconds, "forest", -math.inf, 0.0)

@@ -1,0 +1,179 @@
+"""Masks with a given number of pixels on: counts, bounds and proofs against enumeration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import enumerate_image
+from strategies import grids, random_grid
+
+import mrfmask as mm
+from mrfmask import ops
+from mrfmask.inference.budget import count_limits, penalised
+
+
+def all_masks(model):
+    """Every mask, its energy and its count of pixels on."""
+    table = enumerate_image(model)
+    masks = torch.from_numpy(table.masks)
+    return masks, torch.from_numpy(table.energies), masks.flatten(1).sum(dim=1)
+
+
+def energies_by_count(model):
+    """The lowest energy for every count of pixels on; +inf where no mask fits the clamps."""
+    _, energies, counts = all_masks(model)
+    pixels = model.unary[0].numel()
+    lowest = torch.full((pixels + 1,), torch.inf, dtype=torch.float64)
+    return lowest.scatter_reduce(0, counts, energies, "amin")
+
+
+@given(grids())
+def test_find_map_with_any_budget_bounds_the_best_mask_of_that_count(model):
+    lowest = energies_by_count(model)
+    least, most = (int(limit) for limit in count_limits(model))
+    for count in range(least, most + 1):
+        result = mm.find_map(model, budget=count)
+        slack = 1e-5 * (1 + lowest[count].abs())
+        assert int(result.mask.sum()) == count
+        assert result.lower_bound.item() <= lowest[count] + 1e-9
+        assert result.energy.item() >= lowest[count] - 1e-9
+        assert result.verify(model)
+        if result.status[0] is mm.Status.OPTIMAL:
+            assert result.energy.item() <= lowest[count] + slack
+
+
+@pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ilp_finds_the_best_mask_of_every_count(signs, seed):
+    model = random_grid(1, 4, 4, coupling=(0.3, 1.0, 2.0)[seed], signs=signs, seed=seed)
+    clamps = torch.zeros(1, 4, 4, dtype=torch.bool)
+    clamps[0, 1, 2] = seed > 0
+    model = model.clamp(on=clamps, off=clamps.roll(1, 2) & (seed > 1))
+    lowest = energies_by_count(model)
+    least, most = (int(limit) for limit in count_limits(model))
+    for count in range(least, most + 1):
+        result = mm.find_map(model, method="ilp", budget=count)
+        assert int(result.mask.sum()) == count
+        assert result.energy.item() == pytest.approx(lowest[count].item(), abs=1e-4)
+        assert result.lower_bound.item() <= lowest[count] + 1e-9
+        assert result.gap.item() <= 1e-4
+        assert result.status[0] is mm.Status.OPTIMAL
+
+
+@given(grids(), st.data())
+def test_at_most_bounds_all_masks_with_no_more_pixels(model, data):
+    lowest = energies_by_count(model)
+    least, most = (int(limit) for limit in count_limits(model))
+    count = data.draw(st.integers(least, most))
+    result = mm.find_map(model, budget=count, at_most=True)
+    best = lowest[: count + 1].min()
+    assert int(result.mask.sum()) <= count
+    assert result.lower_bound.item() <= best + 1e-9
+    assert result.energy.item() >= best - 1e-9
+
+
+@given(grids(), st.data())
+def test_repair_reaches_the_count_and_no_swap_betters_it(model, data):
+    least, most = (int(limit) for limit in count_limits(model))
+    count = data.draw(st.integers(least, most))
+    mask = ops.reach_count(
+        model.unary,
+        model.right,
+        model.down,
+        model.periodic,
+        torch.tensor([count]),
+        model.unary > 0,
+    )
+    assert int(mask.sum()) == count
+    energy = model.energy(mask).item()
+    assert energy < torch.inf
+    flat = mask.flatten()
+    for on in flat.nonzero().flatten().tolist():
+        for off in (~flat).nonzero().flatten().tolist():
+            other = flat.clone()
+            other[on], other[off] = False, True
+            assert model.energy(other.view_as(mask)).item() >= energy - 1e-6
+
+
+@given(grids(), st.floats(-3, 3))
+def test_penalised_energies_charge_for_every_pixel_on(model, penalty):
+    masks, _, on = all_masks(model)
+    masks = masks[None]
+    charged = penalised(model, torch.tensor([penalty], dtype=torch.float64), torch.tensor([2]))
+    expected = model.energy(masks)[0] + penalty * (on.double() - 2)
+    torch.testing.assert_close(charged.energy(masks)[0], expected)
+
+
+@pytest.mark.parametrize("signs", ["associative", "repulsive"])
+def test_budgets_of_large_images_have_small_gaps(signs):
+    model = random_grid(2, 60, 70, coupling=0.3, signs=signs, seed=7)
+    result = mm.find_map(model, budget=(0.02, 420))
+    assert result.mask.sum(dim=(1, 2)).tolist() == [84, 420]
+    assert (result.gap <= 0.05).all()
+    assert result.verify(model)
+    wrong = mm.find_map(model, budget=(84, 421))
+    assert not result.certificate.proves(model, wrong.mask, result.lower_bound)
+
+
+def test_pixels_taken_out_before_the_program_are_right_in_every_best_mask():
+    model = random_grid(1, 4, 4, coupling=0.5, seed=11)
+    masks, energies, counts = all_masks(model)
+    settled_ones = 0
+    for count in range(1, 16):
+        found = mm.find_map(model, budget=count)
+        settled = found.certificate.settled(model, found.gap)[0]
+        lowest = energies[counts == count].min()
+        best = masks[(counts == count) & (energies <= lowest + 1e-9)]
+        same = best == found.certificate.cut_mask[0]
+        assert same[:, settled].all()
+        settled_ones += int(settled.sum())
+    assert settled_ones > 0
+
+
+def test_a_batch_of_all_kinds_has_every_image_as_if_alone():
+    kinds = [random_grid(1, 6, 5, coupling=1.0, signs=s) for s in ("associative", "any")]
+    model = mm.IsingGrid(
+        *(torch.cat([getattr(m, name) for m in kinds]) for name in ("unary", "right", "down"))
+    )
+    together = mm.find_map(model, budget=[7, 8])
+    for image, budget in ((0, 7), (1, 8)):
+        alone = mm.find_map(model[image], budget=budget)
+        assert together.energy[image].item() == alone.energy.item()
+        assert together.lower_bound[image].item() == alone.lower_bound.item()
+    assert together.verify(model)
+
+
+def test_budget_new_counts_on_top_of_the_clamped():
+    model = random_grid(1, 6, 6)
+    taken = torch.zeros(1, 6, 6, dtype=torch.bool)
+    taken[0, 2:4, 2:4] = True
+    result = mm.find_map(model.clamp(on=taken), budget_new=3)
+    assert int(result.mask.sum()) == 7
+    assert result.mask[taken].all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"budget": 37}, ValueError, "budget must leave a mask between .* got 37 pixels for image"),
+        ({"budget": -1}, ValueError, "budget must not be negative; got -1"),
+        ({"budget": 1.5}, ValueError, r"budget must lie in \[0, 1\]"),
+        ({"budget": "2%"}, TypeError, "budget must be an int, or a fraction"),
+        ({"budget": True}, TypeError, "budget must be an int, or a fraction"),
+        ({"budget": [1, 2]}, ValueError, "budget must be one number or one an image; got 2 for 1"),
+        ({"budget": 1, "budget_new": 1}, TypeError, "budget must be given without budget_new"),
+        ({"budget": 1, "method": "gibbs"}, ValueError, "method must be 'auto' or 'ilp' with a"),
+        (
+            {"budget": 1, "tie": "max"},
+            TypeError,
+            "options must be ones that auto has with a budget",
+        ),
+        ({"at_most": True}, TypeError, "at_most must come with a budget"),
+        ({"budget": 1, "at_most": 1}, TypeError, "at_most must be a bool"),
+    ],
+)
+def test_budget_messages_name_the_rule_and_the_value(options, error, message):
+    with pytest.raises(error, match=message):
+        mm.find_map(random_grid(1, 6, 6), **options)
