@@ -150,10 +150,11 @@ def test_ilp_stops_in_time(solver):
 
 def test_ilp_shares_the_time_among_images():
     began = time.monotonic()
-    result = Ilp(time_limit_s=0.6).find_map(frustrated(30, images=3))
-    assert time.monotonic() - began < 5
+    # Shares well above the time that writing a program takes on a busy machine.
+    result = Ilp(time_limit_s=3.0).find_map(frustrated(30, images=3))
+    assert time.monotonic() - began < 15
     assert result.status == (Status.TIME_LIMIT,) * 3
-    assert max(result.stats["seconds"]) < 2
+    assert max(result.stats["seconds"]) < 2.5
     assert min(result.stats["seconds"]) > 0.05
 
 
