@@ -37,7 +37,7 @@ MRFMASK_LANES Lanes::Float neighbourhood_fields(const Fields& stripe, int64_t j,
 // Upper half-words that decide for "on" alone; monotone in the odds, so one look at the rule next
 // to an estimate settles the count.
 MRFMASK_LANES Lanes::Float thresholds(Lanes::Float log2_odds) {
-  const Lanes::Mask likely = Lanes::less(Lanes::set(-0x1.fffffep-56f), log2_odds);
+  const Lanes::Mask likely = Lanes::less(Lanes::set(-0x1p-55f), log2_odds);
   const Lanes::Float e = exp2_negative_lanes(log2_odds);
   const Lanes::Float big = Lanes::set(12582912.0f), one = Lanes::set(1.0f);
   // The rare state wins with about 65536 e / (1 + e) upper halves: that, rounded, or one less.

@@ -14,7 +14,8 @@ struct EnergyUnits {
   double energy;     // of one unit
 };
 
-// Terms are sums of at most five potentials.
+#ifndef __CUDACC_RTC__
+// Terms are sums of at most five potentials. For the host.
 inline EnergyUnits energy_units(const Grid& g) {
   const auto largest_bits = [](const float* from, int64_t count, uint32_t largest) {
     for (int64_t i = 0; i < count; ++i) {
@@ -38,6 +39,8 @@ inline EnergyUnits energy_units(const Grid& g) {
   return EnergyUnits{bits_float(static_cast<uint32_t>(127 - unit) << 23),
                      __builtin_ldexp(1.0, unit)};
 }
+
+#endif
 
 // The nearest whole number, |value| <= 2^51, ties to even.
 MRFMASK_HD int64_t whole(float value) {

@@ -1,8 +1,7 @@
 // Compiled once per instruction set, with MRFMASK_ISA naming its namespace.
 #include "loops.h"
 
-#include "energy_units.h"
-#include "gibbs.h"
+#include "energy.h"
 #include "mean_field.h"
 #ifdef __AVX2__
 #include "chains_run.h"
@@ -32,32 +31,11 @@ void for_each_pixel(const Grid& g, int32_t wanted, Visit visit) {
   }
 }
 
-// Energy without the constant: minus the sum of field * state over all colours but the first, and
-// of unary * state over the first, where no coupling is seen twice. Three colours (odd tori) see
-// some twice, so there each coupling is added by itself. Clamped unaries count 0.
+// Energy without the constant.
 double energy(const Grid& g, const EnergyUnits& units, const uint8_t* mask) {
-  const bool checkerboard = num_colours(g) == 2;
-  const int64_t columns = right_columns(g), rows = down_rows(g);
-  const auto state = [mask](int64_t i) { return spin(mask[i]); };
-  const auto in_units = [&units](float term) { return whole(term * units.per_energy); };
   int64_t total = 0;
   for (int32_t y = 0; y < g.height; ++y) {
-    for (int32_t x = 0; x < g.width; ++x) {
-      const int64_t i = static_cast<int64_t>(y) * g.width + x;
-      if (checkerboard && (y + x) % 2 == 1) {
-        total += in_units(local_field(g, y, x, state) * state(i));
-        continue;
-      }
-      if (!is_clamp(g.unary[i])) total += in_units(flush(g.unary[i]) * state(i));
-      if (checkerboard) continue;
-      const int64_t row = i - x;
-      const int64_t beside = row + (x + 1 < g.width ? x + 1 : 0);
-      const int64_t below = y + 1 < g.height ? i + g.width : x;
-      if (x < columns) {
-        total += in_units(flush(g.right[y * columns + x]) * state(beside) * state(i));
-      }
-      if (y < rows) total += in_units(flush(g.down[i]) * state(below) * state(i));
-    }
+    for (int32_t x = 0; x < g.width; ++x) total += energy_term(g, units.per_energy, mask, y, x);
   }
   return -static_cast<double>(total) * units.energy;
 }

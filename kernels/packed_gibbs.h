@@ -16,7 +16,7 @@ namespace MRFMASK_ISA {
 // draws: random bits in the upper half-words. undecided: lanes that need their lower 16 bits.
 MRFMASK_LANES Lanes::Mask heat_bath_lanes(Lanes::Float log2_odds, Lanes::Int draws,
                                           Lanes::Mask& undecided) {
-  const Lanes::Mask likely = Lanes::less(Lanes::set(-0x1.fffffep-56f), log2_odds);
+  const Lanes::Mask likely = Lanes::less(Lanes::set(-0x1p-55f), log2_odds);
   const Lanes::Float e = exp2_negative_lanes(log2_odds);
   const Lanes::Float high = Lanes::upper_half(draws, likely);
   const Lanes::Float least = Lanes::fused(high, Lanes::set(0x1p-16f), Lanes::set(0x1p-33f));

@@ -12,13 +12,24 @@ struct Philox4 {
   uint32_t word[4];
 };
 
+MRFMASK_HD uint32_t word_of(const Philox4& words, uint32_t index) {
+#ifdef __CUDA_ARCH__
+  // Registers cannot be indexed, so an index would send the words through memory.
+  const uint32_t even = index & 2u ? words.word[2] : words.word[0];
+  const uint32_t odd = index & 2u ? words.word[3] : words.word[1];
+  return index & 1u ? odd : even;
+#else
+  return words.word[index];
+#endif
+}
+
 MRFMASK_HD Philox4 philox(Philox4 counter, uint64_t key) {
   uint32_t key0 = static_cast<uint32_t>(key);
   uint32_t key1 = static_cast<uint32_t>(key >> 32);
   uint32_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
   for (int round = 0; round < 10; ++round) {
-    const uint64_t a = static_cast<uint64_t>(0xD2511F53u) * c0;
-    const uint64_t b = static_cast<uint64_t>(0xCD9E8D57u) * c2;
+    const uint64_t a = wide_product(0xD2511F53u, c0);
+    const uint64_t b = wide_product(0xCD9E8D57u, c2);
     c0 = static_cast<uint32_t>(b >> 32) ^ c1 ^ key0;
     c1 = static_cast<uint32_t>(b);
     c2 = static_cast<uint32_t>(a >> 32) ^ c3 ^ key1;
@@ -83,7 +94,7 @@ MRFMASK_HD DrawAddress draw_address(uint32_t y, uint32_t x, uint32_t width, uint
 }
 
 MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose) {
-  return (draw(s, at.block, at.step, purpose).word[at.word] >> at.shift) & 0xffffu;
+  return (word_of(draw(s, at.block, at.step, purpose), at.word) >> at.shift) & 0xffffu;
 }
 
 // The block of the last draw, kept: pixels that are updated one after the other share blocks.
@@ -99,7 +110,7 @@ MRFMASK_HD uint32_t draw16(Stream s, DrawAddress at, Purpose purpose, LastBlock&
   if (!last.valid || last.block != at.block || last.step != at.step || last.purpose != purpose) {
     last = LastBlock{at.block, at.step, purpose, true, draw(s, at.block, at.step, purpose)};
   }
-  return (last.words.word[at.word] >> at.shift) & 0xffffu;
+  return (word_of(last.words, at.word) >> at.shift) & 0xffffu;
 }
 
 }  // namespace MRFMASK_ISA

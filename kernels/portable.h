@@ -7,6 +7,7 @@
 
 #ifdef __CUDACC_RTC__
 typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
 typedef int int32_t;
 typedef unsigned int uint32_t;
 typedef long long int64_t;
@@ -62,6 +63,18 @@ MRFMASK_HD float fused(float a, float b, float c) {
   return fmaf(a, b, c);
 #else
   return __builtin_fmaf(a, b, c);
+#endif
+}
+
+// The 64-bit product of two 32-bit numbers.
+MRFMASK_HD uint64_t wide_product(uint32_t a, uint32_t b) {
+#ifdef __CUDA_ARCH__
+  // One instruction; the compiler's own choice for a * b adds a high word of 0.
+  uint64_t product;
+  asm("mul.wide.u32 %0, %1, %2;" : "=l"(product) : "r"(a), "r"(b));
+  return product;
+#else
+  return static_cast<uint64_t>(a) * b;
 #endif
 }
 
