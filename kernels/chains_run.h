@@ -180,7 +180,7 @@ inline void packed_chains(const Grid& g, const GibbsRun& run, const GibbsOutput&
         best_words[w] = (best_words[w] & ~better) | (words[w] & better);
       }
     }
-    if (out.right_equal) count_equal_chains(sweep, run.chains, g, out);
+    if (run.keep_pairs) count_equal_chains(sweep, run.chains, g, out);
     counts.add(words);
     if (kept % BitCounts::kMost == BitCounts::kMost - 1) {
       drain_chains(space.shape, counts, run.chains, lines, out.counts);

@@ -101,7 +101,7 @@ inline void packed_gibbs(const Grid& g, const GibbsRun& run, const GibbsOutput& 
   float* floats = static_cast<float*>(out.workspace);
   const Packed p = pack(g, floats, clamped);
   pack_states(p, [&out](int64_t i) { return out.mask[i] ? 1.0f : -1.0f; });
-  const KeptBits kept{p.shape, out.right_equal != nullptr};
+  const KeptBits kept{p.shape, run.keep_pairs};
   uint32_t* words = reinterpret_cast<uint32_t*>(floats + p.shape.floats());
   uint32_t* bits = words + round_up(Draws::size(p.shape), kVector);
   uint32_t* best_bits = bits + kept.words();

@@ -96,7 +96,7 @@ void gibbs_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
     if (sweep < run.burn_in) continue;
     const int64_t kept = sweep - run.burn_in;
     for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
-    if (out.right_equal) count_equal(g, out);
+    if (run.keep_pairs) count_equal(g, out);
     out.energies[kept] = energy(g, units, out.mask);
     if (out.best_mask && (kept == 0 || out.energies[kept] < best)) {
       best = out.energies[kept];

@@ -23,6 +23,7 @@ struct GibbsRun {
   uint32_t chain;  // the first one
   int64_t chains;  // how many, at most Loops::chains_at_once
   bool start_given;
+  bool keep_pairs;  // whether to count equal neighbours
 };
 
 // What a run writes. mask holds the start (if given) and then the state after the last sweep.
@@ -32,9 +33,9 @@ struct GibbsOutput {
   double* energies;      // chains x sweeps: energy after each kept sweep without the model's
                          // constant, from float32 fields (energy_units.h)
   uint8_t* best_mask;    // chains x height x width, or null: the kept state of lowest energy
-  int64_t* right_equal;  // like right, or null: raised by the kept states, over all chains, in
-                         // which the two pixels were equal
-  int64_t* down_equal;   // like down, or null
+  int64_t* right_equal;  // like right: raised by the kept states, over all chains, in which the two
+                         // pixels were equal; unused without keep_pairs
+  int64_t* down_equal;   // like down
   void* workspace;       // workspace_bytes(grid, chains) bytes, aligned to 64
 };
 

@@ -16,6 +16,7 @@
 
 #include "exact_count.h"
 #include "graph_cut.h"
+#include "launch.h"
 #include "loops.h"
 #include "philox.h"
 #include "threads.h"
@@ -108,8 +109,8 @@ std::vector<ChainGroup> chain_groups(int64_t images, int64_t chains, int64_t at_
 class PairCounts {
  public:
   PairCounts(int64_t* total, int64_t size, std::mutex& mutex)
-      : total_(total), mutex_(mutex), counts_(static_cast<size_t>(total ? size : 0)) {}
-  int64_t* data() { return total_ ? counts_.data() : nullptr; }
+      : total_(total), mutex_(mutex), counts_(static_cast<size_t>(size)) {}
+  int64_t* data() { return counts_.data(); }
   void add_to_total() {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (size_t i = 0; i < counts_.size(); ++i) total_[i] += counts_[i];
@@ -149,12 +150,12 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
                                 static_cast<uint32_t>(seed.data()[2 * image + 1]),
                                 static_cast<uint32_t>(first),
                                 count,
-                                start_given};
+                                start_given,
+                                keep_pairs};
     const Workspace workspace = make_workspace(loops.workspace_bytes(batch.image(image), count));
-    PairCounts right_pairs(keep_pairs ? right_equal.data() + image * right_size : nullptr,
-                           right_size, pairs);
-    PairCounts down_pairs(keep_pairs ? down_equal.data() + image * down_size : nullptr, down_size,
-                          pairs);
+    PairCounts right_pairs(right_equal.data() + image * right_size, keep_pairs ? right_size : 0,
+                           pairs);
+    PairCounts down_pairs(down_equal.data() + image * down_size, keep_pairs ? down_size : 0, pairs);
     const int64_t chain = image * chains + first;
     const int64_t offset = chain * batch.pixels();
     const mrfmask::GibbsOutput out{mask.data() + offset,
@@ -287,6 +288,33 @@ void heat_bath_on(Array<const float, 1> log2_odds, Array<const uint32_t, 1> draw
   }
 }
 
+using PlanNumbers = std::vector<int32_t>;
+
+// kind, octets, threads, shared bytes, tile rows, tile blocks, sweeps a launch.
+PlanNumbers numbers_of(const mrfmask::launch::Plan& p) {
+  return {static_cast<int32_t>(p.kind),
+          p.octets,
+          p.threads,
+          p.shared_bytes,
+          p.tile_rows,
+          p.tile_blocks,
+          p.sweeps};
+}
+
+PlanNumbers plan_gibbs(int32_t height, int32_t width, bool periodic, int32_t items,
+                       int32_t multiprocessors, int32_t shared_bytes, int32_t chains,
+                       bool one_temperature, bool keep_best, bool every_state) {
+  return numbers_of(mrfmask::launch::choose_gibbs({height, width, periodic, items},
+                                                  {multiprocessors, shared_bytes}, chains,
+                                                  one_temperature, keep_best, every_state));
+}
+
+PlanNumbers plan_mean_field(int32_t height, int32_t width, bool periodic, int32_t items,
+                            int32_t multiprocessors, int32_t shared_bytes) {
+  return numbers_of(mrfmask::launch::choose_mean_field({height, width, periodic, items},
+                                                       {multiprocessors, shared_bytes}));
+}
+
 std::vector<std::string> isas() {
   std::vector<std::string> names;
   for (const char* name : {"avx512", "avx2", "baseline"}) {
@@ -309,5 +337,7 @@ NB_MODULE(_native, m) {
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");
+  m.def("plan_gibbs", &plan_gibbs, "How to launch Gibbs sweeps on a CUDA device: launch.h.");
+  m.def("plan_mean_field", &plan_mean_field, "How to launch mean field on a CUDA device.");
   m.def("isas", &isas, "Instruction sets this machine can run, best first.");
 }

@@ -153,7 +153,8 @@ struct GibbsProblem {
                                   static_cast<uint32_t>(seed[2 * image + 1]),
                                   static_cast<uint32_t>(item % s.chains),
                                   1,
-                                  start_given};
+                                  start_given,
+                                  true};
       mrfmask::baseline::loops.gibbs(
           potentials.image(image), run,
           {r.mask.data() + at, r.counts.data() + at, r.energies.data() + item * kept,

@@ -48,7 +48,7 @@ void run_gibbs(const Grid& g, size_t right_size, size_t down_size, int64_t chain
   std::vector<int32_t> counts(pixels);
   std::vector<int64_t> right_equal(right_size + 1), down_equal(down_size + 1);
   void* workspace = make_workspace(g, chains);
-  loops.gibbs(g, {beta.data(), 2, 5, 0, 1, 0, 0, chains, false},
+  loops.gibbs(g, {beta.data(), 2, 5, 0, 1, 0, 0, chains, false, true},
               {mask.data(), counts.data(), energies.data(), best.data(), right_equal.data(),
                down_equal.data(), workspace},
               kNoPoll);

@@ -1,0 +1,146 @@
+"""Compiles and launches kernels/*.cu through CuPy: the only file that imports cupy."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PACKAGE = Path(__file__).parent
+# Installed beside the package; in an editable install still where they are written.
+KERNELS = PACKAGE / "kernels" if (PACKAGE / "kernels").is_dir() else PACKAGE.parent / "kernels"
+OPTIONS = ("--std=c++17", "--fmad=false")
+# Files whose name is not the beginning of their kernels' names, by kernel.
+FILES = {
+    "gibbs_start": "gibbs_half_sweep",
+    "gibbs_count": "gibbs_half_sweep",
+    "gibbs_count_equal": "gibbs_half_sweep",
+    "gibbs_energy": "gibbs_half_sweep",
+    "gibbs_sum_energy": "gibbs_half_sweep",
+    "gibbs_keep_best": "gibbs_half_sweep",
+    "gibbs_note_best": "gibbs_half_sweep",
+    "gibbs_count_chains": "gibbs_chains",
+    "chain_tables_build": "chain_tables",
+    "mean_field_start": "mean_field_half_sweep",
+    "mean_field_note_sweep": "mean_field_half_sweep",
+    "mean_field_begin_tiles": "mean_field_tiles",
+    "mean_field_end_tiles": "mean_field_tiles",
+    "pack_potentials": "pack",
+    "pack_states": "pack",
+    "pack_means": "pack",
+    "unpack_states": "pack",
+    "unpack_means": "pack",
+}
+
+# What a kernel takes: tensors and None are pointers, numbers have the width that they say.
+Argument = Tensor | np.int32 | np.int64 | np.float32 | None
+
+
+class Launcher(Protocol):
+    """A device that runs the kernels."""
+
+    multiprocessors: int
+    shared_bytes: int  # that a block may ask for
+
+    def launch(
+        self, kernel: str, blocks: int, threads: int, shared_bytes: int, *arguments: Argument
+    ) -> None:
+        """Runs a kernel on the current stream, after what was launched there before."""
+        ...
+
+
+class CudaLauncher:
+    """A CUDA device; kernels run on torch's current stream of it, asked for at every launch."""
+
+    def __init__(self, index: int) -> None:
+        self._cupy = _cupy()
+        self._index = index
+        properties = self._cupy.cuda.runtime.getDeviceProperties(index)
+        self.multiprocessors = int(properties["multiProcessorCount"])
+        self.shared_bytes = int(properties["sharedMemPerBlockOptin"])
+
+    def launch(
+        self, kernel: str, blocks: int, threads: int, shared_bytes: int, *arguments: Argument
+    ) -> None:
+        """See Launcher."""
+        if blocks == 0:
+            return
+        if blocks >= 2**31:
+            raise ValueError(
+                f"model must need fewer than 2^31 blocks on CUDA; got {blocks} for {kernel}. "
+                "Split the batch."
+            )
+        values = [_pointer(a) if isinstance(a, Tensor | None) else a for a in arguments]
+        with self._cupy.cuda.Device(self._index):
+            function = _function(self._index, kernel)
+            if shared_bytes > 48 * 1024:
+                function.max_dynamic_shared_size_bytes = shared_bytes
+            raw = torch.cuda.current_stream(self._index)
+            with self._cupy.cuda.Stream.from_external(raw):
+                function((blocks,), (threads,), tuple(values), shared_mem=shared_bytes)
+
+
+@functools.cache
+def launcher(index: int) -> CudaLauncher:
+    """The launcher of a CUDA device.
+
+    Raises:
+        RuntimeError: CuPy is missing, or it cannot use the driver or compile; says what to install.
+    """
+    return CudaLauncher(index)
+
+
+@functools.cache
+def _cupy() -> Any:
+    major = (torch.version.cuda or "13").split(".")[0]
+    extra = "cuda12" if major == "12" else "cuda13"
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except ImportError as error:
+        raise RuntimeError(
+            f"model must be on cpu without CuPy; got a CUDA tensor. Run `pip install "
+            f"'mrfmask[{extra}]'`, or call model.to('cpu')."
+        ) from error
+    except Exception as error:  # CuPy's own errors are no RuntimeErrors in all versions.
+        raise RuntimeError(
+            f"model must be on a device that CuPy can use; got {error}. `pip install "
+            f"'mrfmask[{extra}]'` must fit the driver: mrfmask doctor says more."
+        ) from error
+    if not hasattr(cupy.cuda.Stream, "from_external"):
+        raise RuntimeError(
+            f"CuPy must be 14 or later; got {cupy.__version__}. Run `pip install --upgrade "
+            f"'mrfmask[{extra}]'`."
+        )
+    return cupy
+
+
+@functools.cache
+def _sources_hash() -> str:
+    # CuPy's cache of compiled kernels does not look into included headers.
+    digest = hashlib.sha256()
+    for path in sorted([*KERNELS.glob("*.h"), *KERNELS.glob("*.cu")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _function(index: int, kernel: str) -> Any:
+    file = FILES.get(kernel) or kernel.rstrip("0123456789").rstrip("_")
+    return _module(index, file).get_function(kernel)
+
+
+@functools.cache
+def _module(index: int, file: str) -> Any:
+    options = (*OPTIONS, f"-I{KERNELS}", f"-DMRFMASK_SOURCES=0x{_sources_hash()}ULL")
+    return _cupy().RawModule(code=(KERNELS / f"{file}.cu").read_text(), options=options)
+
+
+def _pointer(tensor: Tensor | None) -> np.uint64:
+    return np.uint64(0 if tensor is None else tensor.data_ptr())

@@ -1,0 +1,164 @@
+"""The launches of CUDA kernels, on the CPU through the shim: the bits of the CPU's operators."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from strategies import random_grid
+
+from mrfmask import IsingGrid, cuda, ops
+from mrfmask.cuda_gibbs import GibbsRun
+from mrfmask.cuda_mean_field import MeanFieldRun
+
+ROOT = Path(__file__).parents[1]
+# Multiprocessors and shared memory of a block: H200, a small card, and less than any card has, so
+# that small images are cut into tiles.
+DEVICES = {"large": (132, 232448), "small": (20, 101376), "tiny": (4, 22000)}
+
+
+@dataclass
+class ShimLauncher:
+    """A launcher whose device is the shim; remembers what it launched."""
+
+    library: ctypes.CDLL
+    multiprocessors: int
+    shared_bytes: int
+    launched: list[str] = field(default_factory=list)
+
+    def launch(self, kernel, blocks, threads, shared_bytes, *arguments):
+        self.launched.append(kernel)
+        values = [_value(a) for a in arguments]
+        pointers = (ctypes.c_void_p * len(values))(
+            *(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values)
+        )
+        assert self.library.shim_launch(
+            kernel.encode(), blocks, threads, ctypes.c_size_t(shared_bytes), pointers
+        ), f"no kernel {kernel}"
+
+
+def _value(argument):
+    if argument is None or isinstance(argument, torch.Tensor):
+        assert argument is None or argument.is_contiguous()
+        return ctypes.c_void_p(0 if argument is None else argument.data_ptr())
+    kinds = {np.int32: ctypes.c_int32, np.int64: ctypes.c_int64, np.float32: ctypes.c_float}
+    return kinds[type(argument)](argument.item())
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> ctypes.CDLL:
+    path = tmp_path_factory.mktemp("shim") / "kernels.so"
+    flags = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-unknown-pragmas"]
+    source = ROOT / "tests" / "native" / "cuda_library.cpp"
+    compiler = os.environ.get("CXX", "c++")
+    command = [compiler, *flags, f"-I{ROOT / 'kernels'}", str(source), "-o", str(path)]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(path))
+
+
+def clamped_grid(images, height, width, periodic):
+    model = random_grid(
+        images, height, width, coupling=0.6, signs="any", periodic=periodic, seed=height + width
+    )
+    unary = model.unary.clone()
+    unary.view(-1)[::7] = torch.inf
+    unary.view(-1)[3::11] = -torch.inf
+    return IsingGrid(unary, model.right, model.down, periodic=periodic)
+
+
+# Shapes, and the kernels that must have been used somewhere among all runs of a test.
+SHAPES = [(5, 1, False), (5, 47, False), (6, 32, True), (5, 7, True), (33, 50, False)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("height", "width", "periodic"), SHAPES)
+@pytest.mark.parametrize(
+    ("chains", "keep_best", "keep_pairs", "cooling", "given"),
+    [(2, False, False, False, False), (1, True, False, True, True), (2, False, True, False, True)],
+)
+def test_gibbs_launches_give_the_bits_of_the_cpu(
+    library, device, height, width, periodic, chains, keep_best, keep_pairs, cooling, given
+):
+    model = clamped_grid(2, height, width, periodic)
+    potentials = (model.unary, model.right, model.down, periodic)
+    beta = torch.full((2, 9), 0.8, dtype=torch.float64)
+    if cooling:
+        beta = beta * torch.linspace(0.2, 3.0, 9, dtype=torch.float64)
+    seed = torch.tensor([[7, 0], [7, 1]])
+    start = None
+    if given:
+        generator = torch.Generator().manual_seed(1)
+        start = torch.rand(2, chains, height, width, generator=generator) < 0.5
+    options = (start, chains, 3, 11, keep_best, keep_pairs)
+    expected = ops.gibbs(*potentials, beta, seed, *options)
+    launcher = ShimLauncher(library, *DEVICES[device])
+    offset = torch.tensor([11])
+    run = GibbsRun(launcher, *potentials, beta, seed, start, chains, 3, offset, *options[4:])
+    for got, want in zip(run.run(), expected, strict=True):
+        assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("device", ["large", "small"])
+def test_many_chains_are_launched_together(library, device):
+    model = clamped_grid(2, 9, 20, False)
+    potentials = (model.unary, model.right, model.down, False)
+    beta = torch.full((2, 7), 0.8, dtype=torch.float64)
+    seed = torch.tensor([[7, 0], [7, 1]])
+    expected = ops.gibbs(*potentials, beta, seed, None, 35, 2, 0, False, False)
+    launcher = ShimLauncher(library, *DEVICES[device])
+    run = GibbsRun(launcher, *potentials, beta, seed, None, 35, 2, torch.tensor([0]), False, False)
+    for got, want in zip(run.run(), expected, strict=True):
+        assert torch.equal(got, want)
+    assert any(name.startswith("gibbs_chains_") for name in launcher.launched)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("height", "width", "periodic"), SHAPES)
+@pytest.mark.parametrize("given", [False, True])
+def test_mean_field_launches_give_the_bits_of_the_cpu(
+    library, device, height, width, periodic, given
+):
+    model = clamped_grid(3, height, width, periodic)
+    potentials = (model.unary, model.right, model.down, periodic)
+    beta = torch.tensor([0.3, 0.9, 1.4], dtype=torch.float64)
+    start = torch.linspace(-1, 1, 3 * height * width).reshape(3, height, width) if given else None
+    expected = ops.mean_field(*potentials, beta, start, 25, 1e-3)
+    launcher = ShimLauncher(library, *DEVICES[device])
+    got = MeanFieldRun(launcher, *potentials, beta, start, 25, 1e-3).run()
+    for one, want in zip(got, expected, strict=True):
+        assert torch.equal(one, want)
+
+
+def test_devices_and_shapes_reach_every_kind_of_kernel(library):
+    kinds = set()
+    for multiprocessors, shared_bytes in DEVICES.values():
+        for height, width, periodic in SHAPES:
+            model = clamped_grid(2, height, width, periodic)
+            launcher = ShimLauncher(library, multiprocessors, shared_bytes)
+            potentials = (model.unary, model.right, model.down, periodic)
+            beta = torch.ones(2, dtype=torch.float64)
+            MeanFieldRun(launcher, *potentials, beta, None, 2, 0.0).run()
+            kinds |= {name.rstrip("0123456789").rstrip("_") for name in launcher.launched}
+    assert {"mean_field_half_sweep", "mean_field_resident", "mean_field_tiles"} <= kinds
+
+
+def test_every_kernel_is_found_in_its_file():
+    for path in (ROOT / "kernels").glob("*.cu"):
+        assert path.stem in {*cuda.FILES.values(), *cuda.FILES} or path.stem.startswith(
+            ("gibbs_", "mean_field_")
+        )
+    for kernel, file in cuda.FILES.items():
+        assert kernel in (cuda.KERNELS / f"{file}.cu").read_text()
+
+
+def test_cuda_without_cupy_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    cuda._cupy.cache_clear()
+    with pytest.raises(RuntimeError, match=r"without CuPy.*pip install 'mrfmask\[cuda1[23]\]'"):
+        cuda.CudaLauncher(0)
