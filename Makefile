@@ -1,6 +1,7 @@
 # make demo    build everything in .venv and look at the demo picture
 # make test    run the test suite
 # make bench   measure against others, into bench/results
+# make gpu     on a machine with a CUDA device: parity with the CPU, sanitizers, figures
 # make lint    ruff and clang-format, as CI does
 # make clean   remove .venv, builds and the demo's output
 #
@@ -13,7 +14,7 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard kernels/*) $(wildcard solvers
 CXX_FILES := $(wildcard kernels/*.h kernels/*.cpp kernels/*.cu solvers/*.h solvers/*.cpp \
 	tests/native/*.h tests/native/*.cpp tests/native/*.cu)
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench gpu lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
@@ -30,6 +31,18 @@ test: $(VENV)/built
 bench: $(VENV)/built
 	-grep -v '^#' bench/requirements.txt | xargs -n 1 $(PIP)
 	$(BIN)/python -m bench.peers
+
+# Without .venv and without a registry: what must be there, CONTRIBUTING says.
+SANITIZER := $(shell command -v compute-sanitizer)
+gpu:
+	$(PYTHON) -m pip install --quiet --no-build-isolation --no-deps .
+	$(PYTHON) -m mrfmask doctor
+	$(PYTHON) -m pytest -m gpu -p no:cacheprovider tests/test_gpu.py
+	@test -n "$(SANITIZER)" || echo "compute-sanitizer is not here: memcheck and racecheck NOT RUN"
+	@test -z "$(SANITIZER)" || for tool in memcheck racecheck; do \
+		$(SANITIZER) --tool $$tool --error-exitcode 1 $(PYTHON) -m pytest -m gpu \
+			-p no:cacheprovider tests/test_gpu.py -k "7-33 or 16-16" || exit 1; done
+	$(PYTHON) -m bench.gpu
 
 lint: $(VENV)/built
 	$(BIN)/ruff check .

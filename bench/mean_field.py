@@ -10,6 +10,7 @@ import torch
 import mrfmask as mm
 from bench.instances import best_of, checkerboard, instance, loops, torch_fields
 from mrfmask import _native, ops
+from mrfmask.inference.float32_potentials import float32_potentials
 
 SWEEPS = 30
 UNTIL_FIXED = 300
@@ -45,7 +46,7 @@ RIVALS = {
 def compare(height: int, width: int) -> dict:
     """Seconds a sweep of everybody; all must end in the same fixed point."""
     model = instance(height, width, 0.3)
-    potentials = ops.float32_potentials(model)
+    potentials = float32_potentials(model)
     beta = torch.ones(1, dtype=torch.float64)
 
     def ours(sweeps: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mrfmask import _native
 from mrfmask.cuda import Launcher
-from mrfmask.cuda_gibbs import (
+from mrfmask.cuda_plan import (
     FLOAT4,
     PACK_THREADS,
     PIXEL_THREADS,

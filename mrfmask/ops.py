@@ -1,4 +1,4 @@
-"""The native kernels as torch operators: schemas, shapes under tracing, CPU implementations.
+"""The native kernels as torch operators: schemas, shapes under tracing, implementations.
 
 The only file that says ``mrfmask::``. Operators return what they compute and change nothing, so
 they compose with torch.compile; inputs have been validated by `IsingGrid` and the methods.
@@ -7,13 +7,11 @@ they compose with torch.compile; inputs have been validated by `IsingGrid` and t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mrfmask import _native
-from mrfmask.model import IsingGrid
 
 _LIBRARY = torch.library.Library("mrfmask", "DEF")
 
@@ -28,6 +26,16 @@ def _on_cpu(function: Callable) -> Callable:
     _LIBRARY.define(name + torch.library.infer_schema(function, mutates_args=()))
     _LIBRARY.impl(name, function, "CPU")
     return getattr(torch.ops.mrfmask, name).default
+
+
+def _on_cuda(name: str) -> Callable:
+    """Registers the implementation of an operator for CUDA tensors."""
+
+    def register(function: Callable) -> Callable:
+        _LIBRARY.impl(name, function, "CUDA")
+        return function
+
+    return register
 
 
 @_on_cpu
@@ -318,39 +326,57 @@ def _(unary, right, down, periodic, count, start):
     return torch.empty_like(start, memory_format=torch.contiguous_format)
 
 
-@dataclass(frozen=True)
-class Float32Potentials:
-    """What the float32 kernels take of a model.
+@_on_cuda("gibbs")
+def _(unary, right, down, periodic, beta, seed, start, chains, burn_in, sweep_offset, *keep):
+    from mrfmask import cuda, cuda_gibbs
 
-    Images far from unit size are divided by a power of two, which float32 does exactly, so that no
-    model is too small or too large for float32: inverse temperatures must be multiplied by `scale`,
-    and so must energies that come back.
-    """
+    offset = torch.tensor([sweep_offset], device=unary.device)
+    potentials = (unary.detach(), right.detach(), down.detach())
+    return cuda_gibbs.GibbsRun(
+        cuda.launcher(unary.device.index),
+        *potentials,
+        periodic,
+        beta,
+        seed,
+        start,
+        chains,
+        burn_in,
+        offset,
+        *keep,
+    ).run()
 
-    unary: Tensor
-    right: Tensor
-    down: Tensor
-    periodic: bool
-    scale: Tensor  # (batch,) float64
 
-    @property
-    def arguments(self) -> tuple[Tensor, Tensor, Tensor, bool]:
-        """The first arguments of the operators."""
-        return self.unary, self.right, self.down, self.periodic
+@_on_cuda("mean_field")
+def _(unary, right, down, *options):
+    from mrfmask import cuda, cuda_mean_field
+
+    potentials = (unary.detach(), right.detach(), down.detach())
+    launcher = cuda.launcher(unary.device.index)
+    return cuda_mean_field.MeanFieldRun(launcher, *potentials, *options).run()
 
 
-def float32_potentials(model: IsingGrid) -> Float32Potentials:
-    """The potentials of a model in float32, each image at about unit size."""
-    tensors = [t.detach() for t in (model.unary, model.right, model.down)]
-    largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
-    for tensor in tensors:
-        if tensor[0:1].numel():
-            finite = tensor.abs().nan_to_num(posinf=0.0).flatten(1).amax(dim=1)
-            largest = torch.maximum(largest, finite.to(torch.float64))
-    exponent = torch.frexp(largest).exponent
-    exponent = torch.where(exponent.abs() > 20, exponent, 0)
-    if bool(exponent.any()):
-        tensors = [torch.ldexp(t.to(torch.float64), -exponent[:, None, None]) for t in tensors]
-    unary, right, down = (t.to(torch.float32).contiguous() for t in tensors)
-    scale = torch.ldexp(torch.ones_like(largest), exponent)
-    return Float32Potentials(unary, right, down, model.periodic, scale)
+@_on_cuda("graph_cut")
+def _(unary, *arguments):
+    return _through_host(graph_cut, unary, *arguments)
+
+
+@_on_cuda("reach_count")
+def _(unary, *arguments):
+    return _through_host(reach_count, unary, *arguments)[0]
+
+
+def _through_host(op: Callable, *arguments) -> tuple[Tensor, ...]:
+    """What an operator gives on CPU threads for CUDA tensors, by way of pinned memory."""
+    device = arguments[0].device
+
+    def to_host(value):
+        if not isinstance(value, Tensor):
+            return value
+        pinned = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+        return pinned.copy_(value.detach(), non_blocking=True)
+
+    host = [to_host(value) for value in arguments]
+    torch.cuda.current_stream(device).synchronize()
+    outputs = op(*host)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return tuple(t.pin_memory().to(device, non_blocking=True) for t in outputs)

@@ -15,6 +15,7 @@ LAYERS = [
     {"checks", "costs"},
     {"model", "result"},
     {"_native"},
+    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
     {"ops"},
     {"inference", "files", "potentials"},
     {"bench"},

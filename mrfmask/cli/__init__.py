@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mrfmask.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from mrfmask.cli.bench import bench
+from mrfmask.cli.doctor import doctor
 from mrfmask.cli.infer import EXAMPLES, infer
 from mrfmask.cli.methods import methods
 from mrfmask.cli.versions import versions
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(infer)
 app.command()(methods)
+app.command()(doctor)
 app.command(epilog=BENCH_EXAMPLES)(bench)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.inference import seeds
 from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
@@ -58,7 +59,7 @@ class Annealing(Method):
     name: ClassVar = "annealing"
     answers: ClassVar = ("map",)
     exact: ClassVar = False
-    devices: ClassVar = ("cpu",)
+    devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
 
     def __post_init__(self) -> None:
@@ -76,11 +77,11 @@ class Annealing(Method):
         """The state of lowest energy that any chain visited after a sweep."""
         self.check_model(model)
         batch = len(model)
-        potentials = ops.float32_potentials(model)
+        potentials = float32_potentials(model)
         _, _, energies, best, _, _ = ops.gibbs(
             *potentials.arguments,
             self._schedule(model) * potentials.scale[:, None],
-            seeds.as_tensor(self.seed, batch),
+            seeds.as_tensor(self.seed, batch).to(model.device),
             None,
             self.chains,
             0,
@@ -89,7 +90,7 @@ class Annealing(Method):
             False,
         )
         winner = energies.amin(dim=2).argmin(dim=1)
-        mask = best[torch.arange(batch), winner]
+        mask = best[torch.arange(batch, device=model.device), winner]
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
@@ -100,7 +101,7 @@ class Annealing(Method):
         )
 
     def _schedule(self, model: IsingGrid) -> Float[Tensor, "batch sweeps"]:
-        steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64)
+        steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64, device=model.device)
         factors = self.beta_start * (self.beta_end / self.beta_start) ** steps
         clamped = model.clamped
         fields = torch.where(clamped, 0.0, model.unary.detach()).abs().double().sum(dim=(1, 2))
@@ -109,5 +110,5 @@ class Annealing(Method):
         free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
         typical = (fields + 2 * pulls) / free
         typical = torch.where(typical > 0, typical, 1.0)
-        descent = torch.full((len(model), DESCENT), FROZEN, dtype=torch.float64)
+        descent = torch.full_like(steps[:1], FROZEN).expand(len(model), DESCENT)
         return torch.cat([factors / typical[:, None], descent], dim=1)

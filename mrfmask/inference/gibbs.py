@@ -12,6 +12,7 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.checks import check_mask
 from mrfmask.inference import diagnostics, seeds
+from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.result import Marginals, Samples
@@ -57,7 +58,7 @@ class Gibbs(Method):
     name: ClassVar = "gibbs"
     answers: ClassVar = ("sample", "marginals")
     exact: ClassVar = False
-    devices: ClassVar = ("cpu",)
+    devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
 
     def __post_init__(self) -> None:
@@ -106,12 +107,13 @@ class Gibbs(Method):
         batch, height, width = model.shape
         if self.start is not None:
             check_mask("start", self.start, (batch, self.chains, height, width), model.device)
-        potentials = ops.float32_potentials(model)
-        beta = torch.full((batch, self.burn_in + self.sweeps), self.beta, dtype=torch.float64)
+        potentials = float32_potentials(model)
+        sweeps = self.burn_in + self.sweeps
+        beta = torch.full((batch, sweeps), self.beta, dtype=torch.float64, device=model.device)
         masks, counts, energies, _, right_equal, down_equal = ops.gibbs(
             *potentials.arguments,
             beta * potentials.scale[:, None],
-            seeds.as_tensor(self.seed, batch),
+            seeds.as_tensor(self.seed, batch).to(model.device),
             self.start,
             self.chains,
             self.burn_in,

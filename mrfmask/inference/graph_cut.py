@@ -62,7 +62,7 @@ class GraphCut(Method):
     name: ClassVar = "graph_cut"
     answers: ClassVar = ("map",)
     exact: ClassVar = True
-    devices: ClassVar = ("cpu",)
+    devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "couplings of one sign (all repulsive: no odd torus)"
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mrfmask import ops
 from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.mean_field_float64 import float64_sweeps
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
@@ -58,7 +59,7 @@ class MeanField(Method):
     name: ClassVar = "mean_field"
     answers: ClassVar = ("marginals", "map")
     exact: ClassVar = False
-    devices: ClassVar = ("cpu",)
+    devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
 
     def __post_init__(self) -> None:
@@ -108,10 +109,10 @@ class MeanField(Method):
         """
         self.check_model(model)
         mean = self._checked_start(model)
-        done = torch.zeros(len(model), dtype=torch.int64)
-        change = torch.full((len(model),), torch.inf)
+        done = torch.zeros(len(model), dtype=torch.int64, device=model.device)
+        change = torch.full((len(model),), torch.inf, device=model.device)
         trace = []
-        bound = torch.zeros(len(model), dtype=torch.float64)
+        bound = torch.zeros(len(model), dtype=torch.float64, device=model.device)
         at = 0
         while at < self.max_sweeps and (at == 0 or bool((change > self.tolerance).any())):
             more = min(max(at, FIRST_STOP), self.max_sweeps - at)
@@ -137,7 +138,7 @@ class MeanField(Method):
         begin = None if start is None else start[active]
         if model.dtype == torch.float64:
             return float64_sweeps(model[active], self.beta, begin, sweeps, self.tolerance)
-        potentials = ops.float32_potentials(model if bool(active.all()) else model[active])
+        potentials = float32_potentials(model if bool(active.all()) else model[active])
         beta = self.beta * potentials.scale
         return ops.mean_field(*potentials.arguments, beta, begin, sweeps, self.tolerance)
 
