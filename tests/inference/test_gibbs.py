@@ -126,3 +126,20 @@ def test_gibbs_reports_chains_that_disagree():
     free = Gibbs(chains=4, sweeps=4000).sample(random_grid(1, 4, 4, coupling=0.1))
     assert free.status == (Status.MIXED,)
     assert 4000 < free.effective_sample_size.item() < 24_000
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 1), (1, 6), (3, 4)])
+@pytest.mark.parametrize("chains", [1, 40])
+def test_gibbs_pairs_equal_enumeration(height, width, chains):
+    model = random_grid(1, height, width, coupling=0.4, signs="any", seed=8)
+    table = enumerate_image(model)
+    weights, _ = table.probabilities(1.0)
+    x = np.where(table.masks, 1.0, -1.0)
+    result = Gibbs(sweeps=40_000 // chains, burn_in=50, chains=chains, seed=2).marginals(model)
+    for got, first, second in (
+        (result.right, x[:, :, :-1], x[:, :, 1:]),
+        (result.down, x[:, :-1], x[:, 1:]),
+    ):
+        expected = (weights[:, None, None] * first * second).sum(axis=0)
+        # Autocorrelation of weak couplings: at most four sweeps to an independent state.
+        assert (np.abs(got[0].numpy() - expected) <= SIGMAS * math.sqrt(4 / 40_000)).all()
