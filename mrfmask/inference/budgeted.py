@@ -15,7 +15,12 @@ from mrfmask.inference.auto import find_map_auto, merge_results
 from mrfmask.inference.budget import penalised
 from mrfmask.inference.graph_cut import cuttable_images
 from mrfmask.inference.ilp import Ilp
-from mrfmask.inference.lagrange import Dual, dual_by_cuts, dual_by_forests
+from mrfmask.inference.lagrange import (
+    Dual,
+    PenaltyCertificate,
+    dual_by_cuts,
+    dual_by_forests,
+)
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
@@ -92,7 +97,7 @@ def close_by_ilp(
     mask, bound = found.mask.clone(), found.lower_bound.clone()
     status = list(found.status)
     settled = torch.zeros_like(mask)
-    if hasattr(found.certificate, "settled"):
+    if isinstance(found.certificate, PenaltyCertificate):
         settled = found.certificate.settled(model, found.gap) & ~model.clamped
         cut = found.certificate.cut_mask
     for done, b in enumerate(open_images):
