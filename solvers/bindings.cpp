@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "budget_path.h"
 #include "exact_count.h"
 #include "graph_cut.h"
 #include "launch.h"
@@ -257,6 +258,38 @@ void reach_count(Array<const Real, 3> unary, Array<const Real, 3> right, Array<c
   mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
 }
 
+template <typename Real>
+void budget_path(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
+                 bool periodic, Array<int32_t, 3> order, Array<int32_t, 3> block,
+                 Array<double, 2> penalty, Array<int64_t, 2> drop, Array<int64_t, 1> masks,
+                 Array<int64_t, 1> exponent, Array<double, 1> rounding, int threads) {
+  const int64_t height = static_cast<int64_t>(unary.shape(1));
+  const int64_t width = static_cast<int64_t>(unary.shape(2));
+  const int64_t size = height * width;
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t b, auto poll) {
+    const mrfmask::CutImage<Real> image{
+        unary.data() + b * size,
+        right.data() + b * static_cast<int64_t>(right.shape(1) * right.shape(2)),
+        down.data() + b * static_cast<int64_t>(down.shape(1) * down.shape(2)),
+        height,
+        width,
+        periodic};
+    mrfmask::PathOutput out{order.data() + b * size,
+                            block.data() + b * size,
+                            penalty.data() + b * size,
+                            drop.data() + b * size,
+                            0,
+                            0,
+                            0.0};
+    mrfmask::budget_path_image(image, out, poll);
+    masks.data()[b] = out.masks;
+    exponent.data()[b] = out.exponent;
+    rounding.data()[b] = out.rounding;
+  };
+  mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
+}
+
 // Uniform numbers in [0, 1) of 53 bits for exact samples: out[sample, draw].
 void exact_uniforms(Array<const int64_t, 1> seed, Array<double, 2> out) {
   using mrfmask::MRFMASK_ISA::Stream;
@@ -334,6 +367,8 @@ NB_MODULE(_native, m) {
   m.def("graph_cut", &graph_cut<double, int64_t>);
   m.def("reach_count", &reach_count<float>);
   m.def("reach_count", &reach_count<double>);
+  m.def("budget_path", &budget_path<float>);
+  m.def("budget_path", &budget_path<double>);
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");

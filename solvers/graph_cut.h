@@ -171,10 +171,10 @@ class RowSums {
   int64_t height_, width_, columns_, rows_;
 };
 
-// The exponent of the scale: the largest that keeps every pixel and the sum over all within the
-// limits of GridMaxFlow. 0 for an image of zeros.
-template <typename Capacity, typename Real>
-int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings) {
+// The exponent of the scale: the largest that keeps every pixel with its couplings taken twice
+// below 2^pixel_bits, and the sum over all below 2^62. 0 for an image of zeros.
+template <typename Real>
+int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings, int pixel_bits) {
   // Work far below the range of double, so that no sum overflows; what underflows for this is too
   // small for any exponent allowed here.
   constexpr int kShift = 60;
@@ -195,7 +195,7 @@ int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings) 
   if (strongest == 0.0) return 0;
   // kShift + 1: the cut form doubles everything. Up to 1000, powers of two and their products with
   // the values stay within double.
-  const int by_pixel = largest_exponent(strongest, sizeof(Capacity) == 4 ? 30 : 61);
+  const int by_pixel = largest_exponent(strongest, pixel_bits);
   const int by_total = largest_exponent(total, 62);
   return std::min(std::min(by_pixel, by_total) - kShift - 1, 1000);
 }
@@ -205,7 +205,7 @@ void graph_cut_image(const CutImage<Real>& image, const CutStart& start, bool ti
                      CutOutput<Capacity>& out, Poll&& poll) {
   const int64_t h = image.height, w = image.width;
   const RowSums<Real> couplings(image.right, image.down, h, w, image.periodic);
-  const int exponent = scale_exponent<Capacity>(image, couplings);
+  const int exponent = scale_exponent(image, couplings, sizeof(Capacity) == 4 ? 30 : 61);
   Rounder<Capacity> rounded(exponent);
   std::vector<Capacity> terminal(static_cast<size_t>(h * w));
   std::vector<Capacity> right(static_cast<size_t>(couplings.right_size()));
