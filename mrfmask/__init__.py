@@ -3,19 +3,21 @@
 from mrfmask.files import load_model, save_model
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.budget_path import budget_path
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.model import IsingGrid
-from mrfmask.result import MapResult, Marginals, Samples, Status
+from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
     "Annealing",
+    "BudgetPath",
     "Exact",
     "Gibbs",
     "GraphCut",
@@ -26,6 +28,7 @@ __all__ = [
     "MeanField",
     "Samples",
     "Status",
+    "budget_path",
     "find_map",
     "load_model",
     "marginals",

@@ -242,54 +242,32 @@ def graph_cut(
         energy without the model's constant (batch,) float64, and what it lost by rounding, float64;
         net flows to the right and down, shaped like the couplings, int32 or int64.
     """
-    batch = unary.shape[0]
-    capacity = torch.int64 if wide else torch.int32
-    mask = torch.empty(unary.shape, dtype=torch.bool)
-    exponent = torch.empty(batch, dtype=torch.int64)
-    bound = torch.empty(batch, dtype=torch.float64)
-    rounding = torch.empty(batch, dtype=torch.float64)
-    flow_right = torch.empty(right.shape, dtype=capacity)
-    flow_down = torch.empty(down.shape, dtype=capacity)
+    outputs = _cut_outputs(unary, right, down, wide)
     start = (start_right, start_down, start_mask, start_exponent)
     if start_right is None:
-        start = (
-            *(torch.empty(0, 0, 0, dtype=t) for t in (capacity, capacity, torch.bool)),
-            exponent[:0],
-        )
+        kinds = (outputs[-1].dtype, outputs[-1].dtype, torch.bool)
+        start = (*(torch.empty(0, 0, 0, dtype=kind) for kind in kinds), outputs[1][:0])
     _native.graph_cut(
         *(_numpy(t) for t in (unary, right, down)),
         periodic,
         *(_numpy(t) for t in start),
         tie_max,
-        *(_numpy(t) for t in (mask, exponent, bound, rounding, flow_right, flow_down)),
+        *(_numpy(t) for t in outputs),
         torch.get_num_threads(),
     )
-    return mask, exponent, bound, rounding, flow_right, flow_down
+    return outputs
 
 
 @torch.library.register_fake("mrfmask::graph_cut", lib=_LIBRARY)
-def _(
-    unary,
-    right,
-    down,
-    periodic,
-    start_right,
-    start_down,
-    start_mask,
-    start_exponent,
-    tie_max,
-    wide,
-):
-    batch = unary.shape[0]
-    capacity = torch.int64 if wide else torch.int32
-    return (
-        torch.empty(unary.shape, dtype=torch.bool, device=unary.device),
-        unary.new_empty(batch, dtype=torch.int64),
-        unary.new_empty(batch, dtype=torch.float64),
-        unary.new_empty(batch, dtype=torch.float64),
-        torch.empty(right.shape, dtype=capacity, device=unary.device),
-        torch.empty(down.shape, dtype=capacity, device=unary.device),
-    )
+def _(unary, right, down, *options):
+    return _cut_outputs(unary, right, down, options[-1])
+
+
+def _cut_outputs(unary: Tensor, right: Tensor, down: Tensor, wide: bool) -> tuple[Tensor, ...]:
+    batch, flow = unary.shape[:1], torch.int64 if wide else torch.int32
+    shapes = (unary.shape, batch, batch, batch, right.shape, down.shape)
+    kinds = (torch.bool, torch.int64, torch.float64, torch.float64, flow, flow)
+    return tuple(unary.new_empty(s, dtype=k) for s, k in zip(shapes, kinds, strict=True))
 
 
 @_on_cpu
@@ -324,6 +302,46 @@ def reach_count(
 @torch.library.register_fake("mrfmask::reach_count", lib=_LIBRARY)
 def _(unary, right, down, periodic, count, start):
     return torch.empty_like(start, memory_format=torch.contiguous_format)
+
+
+@_on_cpu
+def budget_path(
+    unary: Tensor, right: Tensor, down: Tensor, periodic: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The optimal masks for all penalties on pixels on, of associative models, float32 or float64.
+
+    Args:
+        unary: (batch, height, width); `right` and `down` as in IsingGrid, none negative.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+
+    Returns:
+        Masks of an image are numbered from 0, where only the pixels clamped on are on. order
+        (batch, height, width) int32: number of the first mask with the pixel on, or how many masks
+        there are; block, likewise: number of its connected component of equal order, -1 where it is
+        clamped. By mask after the first, with a place for every pixel: penalty (batch, pixels)
+        float64, the largest at which the mask is optimal, and drop (batch, pixels) int64, by how
+        much its energy is below the previous one's, both in integer units. Numbers of masks
+        (batch,) int64; exponent of the scale (batch,) int64; total rounding in integer units
+        (batch,) float64.
+    """
+    outputs = _path_outputs(unary)
+    arrays = (_numpy(t) for t in (unary, right, down))
+    _native.budget_path(*arrays, periodic, *(_numpy(t) for t in outputs), torch.get_num_threads())
+    return outputs
+
+
+@torch.library.register_fake("mrfmask::budget_path", lib=_LIBRARY)
+def _(unary, right, down, periodic):
+    return _path_outputs(unary)
+
+
+def _path_outputs(unary: Tensor) -> tuple[Tensor, ...]:
+    batch, height, width = unary.shape
+    shapes = (unary.shape, unary.shape, *[(batch, height * width)] * 2, *[(batch,)] * 3)
+    kinds = (torch.int32, torch.int32, torch.float64, *[torch.int64] * 3, torch.float64)
+    return tuple(unary.new_zeros(s, dtype=k) for s, k in zip(shapes, kinds, strict=True))
 
 
 @_on_cuda("gibbs")

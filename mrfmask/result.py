@@ -108,6 +108,138 @@ class MapResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BudgetPath:
+    r"""The best masks for all prices of a pixel: the minima of ``E(x) + penalty * (pixels on)``.
+
+    There are finitely many, nested, and numbered from 0, where only the pixels clamped on are on,
+    by falling penalty. Mask m is optimal for penalties from ``penalty[b][m + 1]`` to
+    ``penalty[b][m]``. Images have different numbers of masks: what goes by mask is a tuple with one
+    tensor an image. Each (count, energy) is a vertex of the lower convex envelope of ``f(k)``, the
+    least energy of a mask with k pixels on, and the envelope is a lower bound for every k.
+
+    Penalties, order and blocks are exact for the potentials rounded to integers of one scale an
+    image (`stats`: exponent, rounding); energies are those of the model itself, so a mask may miss
+    the minimum of energy + penalty * count by up to twice `stats["rounding"]`, and the lower bounds
+    account for it.
+
+    Attributes:
+        penalty: per image (masks,) float64, the largest at which each mask is optimal; not
+            increasing, +inf first. Energy per pixel.
+        count: per image (masks,) int64, pixels on, those clamped on included; increasing.
+        energy: per image (masks,) float64, from the model's potentials.
+        lower_bound: per image (masks,) float64; no mask with as many pixels on has less energy.
+        entry: (batch, height, width) float64, the penalty below which each pixel is on: +inf
+            clamped on, -inf clamped off. Bit for bit equal where `order` is.
+        order: (batch, height, width) int32, number of the first mask that has the pixel on; for
+            pixels clamped off the number of masks.
+        block: (batch, height, width) int32, connected components, by couplings that are not 0, of
+            equal order, numbered from 0 in reading order; -1 for clamped pixels.
+        stats: exponent (batch,) of the scale, rounding (batch,) in energy.
+
+    Reference:
+        Gallo, Grigoriadis and Tarjan, "A fast parametric maximum flow algorithm and applications",
+        SIAM J. Comput. 1989.
+    """
+
+    penalty: tuple[Float[Tensor, " masks"], ...]
+    count: tuple[Int[Tensor, " masks"], ...]
+    energy: tuple[Float[Tensor, " masks"], ...]
+    lower_bound: tuple[Float[Tensor, " masks"], ...]
+    entry: Float[Tensor, "batch height width"]
+    order: Int[Tensor, "batch height width"]
+    block: Int[Tensor, "batch height width"]
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def mask_at(
+        self, penalty: float | Float[Tensor, " batch"]
+    ) -> Bool[Tensor, "batch height width"]:
+        """The best mask at a penalty, the smallest where several are best: entry > penalty.
+
+        Args:
+            penalty: one for all images or (batch,) one for each; energy per pixel, any sign.
+
+        Raises:
+            ValueError: it is NaN or has another shape.
+        """
+        value = torch.as_tensor(penalty, dtype=torch.float64, device=self.entry.device)
+        if value.shape not in ((), self.entry.shape[:1]) or value.isnan().any():
+            raise ValueError(
+                f"penalty must be a number or one for each of {len(self.entry)} images; got "
+                f"{penalty}. Use 0 for the mask of lowest energy."
+            )
+        # Clamped pixels are on whatever the penalty, +inf included.
+        return (self.entry > value.reshape(-1, 1, 1)) | (self.order == 0)
+
+    def around(
+        self, k: int | Int[Tensor, " batch"]
+    ) -> tuple[Bool[Tensor, "batch height width"], Bool[Tensor, "batch height width"]]:
+        """The largest mask of the path with at most k pixels on and the smallest with at least k.
+
+        The first is part of the second; they are the same where the path has a mask of k pixels.
+
+        Args:
+            k: pixels on, clamped ones included; one for all images or (batch,) one for each.
+
+        Raises:
+            TypeError, ValueError: as for `bound`.
+        """
+        places = [self._place(b, pixels) for b, pixels in enumerate(self._budgets(k))]
+        first, last = torch.tensor(places, device=self.order.device).T[:, :, None, None]
+        return self.order <= first, self.order <= last
+
+    def bound(self, k: int | Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        r"""A lower bound on the energy of all masks with k pixels on: the envelope at k, float64.
+
+        Args:
+            k: pixels on, clamped ones included; one for all images or (batch,) one for each.
+
+        Raises:
+            TypeError: k is neither an int nor an integer tensor.
+            ValueError: k is of another shape, or no mask that honours the clamps has k pixels on.
+        """
+        bounds = []
+        for b, pixels in enumerate(self._budgets(k)):
+            first, last = self._place(b, pixels)
+            (fewer, more), (low, high) = (
+                (values[b][first].item(), values[b][last].item())
+                for values in (self.count, self.lower_bound)
+            )
+            share = 0.0 if first == last else (pixels - fewer) / (more - fewer)
+            bounds.append(low + share * (high - low))
+        return torch.tensor(bounds, dtype=torch.float64, device=self.entry.device)
+
+    def _budgets(self, k: int | Int[Tensor, " batch"]) -> list[int]:
+        """One k an image, each of which some mask has."""
+        images = len(self.count)
+        if isinstance(k, Tensor) and not k.is_floating_point() and k.dtype != torch.bool:
+            if k.shape != (images,):
+                raise ValueError(
+                    f"k must have shape ({images},), one value an image; got {tuple(k.shape)}. "
+                    "Pass an int for all."
+                )
+            budgets = k.tolist()
+        elif isinstance(k, int) and not isinstance(k, bool):
+            budgets = [k] * images
+        else:
+            got = k.dtype if isinstance(k, Tensor) else type(k).__name__
+            raise TypeError(f"k must be an int or an integer tensor; got {got}. Count pixels.")
+        for b, pixels in enumerate(budgets):
+            least, most = self.count[b][0].item(), self.count[b][-1].item()
+            if not least <= pixels <= most:
+                raise ValueError(
+                    f"k must lie in {least}..{most} for image {b}, which has {least} pixels "
+                    f"clamped on and {self.order[b].numel() - most} off; got {pixels}. "
+                    "Choose a number in this range."
+                )
+        return budgets
+
+    def _place(self, b: int, k: int) -> tuple[int, int]:
+        """Numbers of the masks next to k pixels in image b."""
+        last = int(torch.searchsorted(self.count[b], k))
+        return (last if self.count[b][last] == k else last - 1), last
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Marginals:
     """Probabilities of single pixels and of neighbouring pairs.
 

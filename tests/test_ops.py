@@ -36,6 +36,7 @@ def calls():
         yield f"mean_field {periodic}", ops.mean_field, (*potentials, beta, None, 6, 1e-5)
         start = torch.zeros(2, 4, 5)
         yield f"mean_field start {periodic}", ops.mean_field, (*potentials, beta, start, 6, 1e-5)
+        yield f"budget_path {periodic}", ops.budget_path, potentials
         for wide in (False, True):
             cold = (*potentials, None, None, None, None, wide, wide)
             yield f"graph_cut {periodic} {wide}", ops.graph_cut, cold
