@@ -33,7 +33,7 @@ struct RegionPixels {
   struct Links {
     int32_t neighbour[4];  // places, by direction
     int32_t label;         // pixels on the shortest way to a deficit, this one included; 0: no way
-    uint8_t open;          // bit k: residual > 0 in direction k; bit 4 + k: from there to here
+    uint8_t into;          // bit k: residual > 0 from the neighbour in direction k to this pixel
   };
   std::vector<Weights> weights;
   std::vector<Links> links;
@@ -159,13 +159,12 @@ inline int64_t RegionFlow::surplus(int32_t begin, int32_t end) const {
 
 inline void RegionFlow::open_arcs(int32_t begin, int32_t end) {
   for (int32_t v = begin; v < end; ++v) {
-    unsigned open = 0;
+    unsigned into = 0;
     for (int k = 0; k < 4; ++k) {
       const int32_t u = links_[v].neighbour[k];
-      open |= static_cast<unsigned>(residual_[v].out[k] > 0) << k;
-      open |= static_cast<unsigned>(residual_[u].out[opposite(k)] > 0) << (4 + k);
+      into |= static_cast<unsigned>(residual_[u].out[opposite(k)] > 0) << k;
     }
-    links_[v].open = static_cast<uint8_t>(open);
+    links_[v].into = static_cast<uint8_t>(into);
   }
 }
 
@@ -184,10 +183,9 @@ inline int32_t RegionFlow::measure_distances(int32_t begin, int32_t end) {
   for (int32_t i = 0; i < tail; ++i) {
     const RegionPixels::Links& here = links_[queue[i]];
     const int32_t label = here.label + 1;
-    const int into = here.open >> 4;
     for (int k = 0; k < 4; ++k) {
       const int32_t u = here.neighbour[k];
-      const bool fresh = (into >> k & 1) & (links_[u].label == 0);
+      const bool fresh = (here.into >> k & 1) & (links_[u].label == 0);
       links_[u].label = fresh ? label : links_[u].label;
       queue[tail] = u;
       tail += fresh;
@@ -204,28 +202,23 @@ inline int32_t RegionFlow::move_down(int32_t reached) {
     const int32_t v = queue_[i];
     RegionPixels::Links& here = links_[v];
     int64_t held = excess_[v];
-    if (held <= 0) continue;
-    bool gave = false;
+    // A filled deficit may hold excess of this wave; its next way shows in the next search.
+    if (held <= 0 || here.label == 1) continue;
     for (int k = 0; k < 4 && held > 0; ++k) {
       const int32_t u = here.neighbour[k];
       RegionPixels::Links& there = links_[u];
-      if (!(here.open >> k & 1) || there.label != here.label - 1 || there.label == 0) continue;
-      int64_t &forth = residual_[v].out[k], &back = residual_[u].out[opposite(k)];
+      int64_t& forth = residual_[v].out[k];
+      if (there.label != here.label - 1 || forth == 0) continue;
       const int64_t amount = std::min(held, forth);
       forth -= amount;
-      back += amount;
-      here.open |= 16 << k;
-      there.open |= 1 << opposite(k);
-      if (forth == 0) {
-        here.open &= ~(1 << k);
-        there.open &= ~(16 << opposite(k));
-      }
+      residual_[u].out[opposite(k)] += amount;
+      here.into |= 1 << k;
+      if (forth == 0) there.into &= ~(1 << opposite(k));
       excess_[u] += amount;
       held -= amount;
-      gave = true;
     }
     excess_[v] = held;
-    moved += gave;
+    ++moved;
   }
   return moved;
 }
