@@ -194,6 +194,25 @@ def write_marginals(path: str | os.PathLike, probability: Float[Tensor, "height 
     write_whole(path, lambda file: image.save(file, format="PNG"))
 
 
+def entry_range(entry: Float[Tensor, "height width"]) -> tuple[float, float]:
+    """The smallest and the largest entry of pixels that are not clamped; 0 and 0 without any."""
+    finite = entry[entry.isfinite()]
+    return (finite.min().item(), finite.max().item()) if finite.numel() else (0.0, 0.0)
+
+
+def write_entry(path: str | os.PathLike, entry: Float[Tensor, "height width"]) -> None:
+    """Writes the entry map of a path as a 16-bit grey PNG.
+
+    Linear from 1 for the smallest to 65534 for the largest entry, see `entry_range`; 0 is clamped
+    off (-inf) and 65535 clamped on (+inf).
+    """
+    low, high = entry_range(entry)
+    share = (entry.cpu() - low) / max(high - low, np.finfo(np.float64).tiny)
+    grey = (1 + share * 65533).round().clamp(0, 65535)
+    image = Image.fromarray(grey.numpy().astype(np.uint16))
+    write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
 def write_overlay(
     path: str | os.PathLike,
     picture: Float[Tensor, "3 height width"],

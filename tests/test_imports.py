@@ -56,7 +56,7 @@ def test_imports_point_downwards(path):
     [
         (("pulp",), {"inference/ilp.py"}),
         (("cupy",), {"cuda.py"}),
-        (("matplotlib",), {"bench/picture.py"}),
+        (("matplotlib",), {"bench/picture.py", "cli/path_picture.py"}),
         (("rich", "typer"), {"cli"}),
     ],
 )

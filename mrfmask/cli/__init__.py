@@ -12,6 +12,8 @@ from mrfmask.cli.bench import bench
 from mrfmask.cli.doctor import doctor
 from mrfmask.cli.infer import EXAMPLES, infer
 from mrfmask.cli.methods import methods
+from mrfmask.cli.path import EXAMPLES as PATH_EXAMPLES
+from mrfmask.cli.path import path
 from mrfmask.cli.versions import versions
 
 app = typer.Typer(
@@ -23,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command(epilog=EXAMPLES)(infer)
+app.command(epilog=PATH_EXAMPLES)(path)
 app.command()(methods)
 app.command()(doctor)
 app.command(epilog=BENCH_EXAMPLES)(bench)

@@ -17,9 +17,9 @@ from mrfmask.bench.report import write_report
 from mrfmask.bench.scores import Run, Scored, score
 from mrfmask.cli.bench_report import BenchReport
 from mrfmask.cli.bench_settings import BenchSettings, check_settings
-from mrfmask.cli.infer import FAILED, INTERRUPTED, USAGE
 from mrfmask.cli.journal import Journal, Record, key_of
 from mrfmask.cli.report import print_error
+from mrfmask.cli.work import FAILED, INTERRUPTED, USAGE
 from mrfmask.inference import METHODS
 
 EXAMPLES = """**Examples**

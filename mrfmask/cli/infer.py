@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mrfmask.cli.inputs import Input, find_inputs
-from mrfmask.cli.journal import Journal, sha256_of
+from mrfmask.cli.inputs import check_pictures, find_inputs
+from mrfmask.cli.journal import Journal
 from mrfmask.cli.report import Report, print_error
 from mrfmask.cli.run import key, output_names, run
-from mrfmask.cli.settings import Settings, check_settings
+from mrfmask.cli.settings import check_settings
+from mrfmask.cli.work import USAGE, Job, carry_out
 
 EXAMPLES = """**Examples**
 
@@ -33,11 +34,6 @@ A random mask from potentials of your own, saved in Python with
 
     mrfmask infer my.npz --out samples --task sample --seed 1
 """
-
-# The failures of one image that must not stop the others. Anything else is a bug.
-FAILURES = (MemoryError, OSError, RuntimeError, TypeError, ValueError)
-
-USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def infer(
@@ -174,60 +170,14 @@ def infer(
             npz=npz,
         )
         images = find_inputs(inputs, out)
-        given = {"--potentials": potentials, "--weight": weight or None, "--size": size}
-        _check_pictures(images, [flag for flag, value in given.items() if value is not None])
+        check_pictures(images, {"--potentials": potentials, "--weight": weight, "--size": size})
         journal = Journal(out)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         print_error(str(error))
         raise typer.Exit(USAGE) from None
-    with journal, Report(len(images)) as report:
-        try:
-            _work(images, settings, out, journal, report, overwrite)
-        except KeyboardInterrupt:
-            report.stopped()
-            raise typer.Exit(INTERRUPTED) from None
-    report.summary(out)
-    if report.failed:
-        raise typer.Exit(FAILED)
-
-
-def _check_pictures(images: list[Input], flags: list[str]) -> None:
-    if flags and not any(image.is_picture for image in images):
-        raise ValueError(
-            f"{flags[0]} must come with a picture; got files of potentials alone. Leave it out."
-        )
-
-
-def _work(
-    images: list[Input],
-    settings: Settings,
-    out: Path,
-    journal: Journal,
-    report: Report,
-    overwrite: bool,
-) -> None:
-    todo = []
-    for image in images:
-        record = None if overwrite else _finished(image, settings, journal)
-        if record is None:
-            todo.append(image)
-        else:
-            report.finish(image, record, skipped=True)
-    journal.drop({key(image, settings) for image in todo})
-    for image in todo:
-        report.begin(image)
-        try:
-            record = run(image, settings, out)
-            journal.append(record)
-        except FAILURES as error:
-            report.fail(image, error)
-        else:
-            report.finish(image, record)
-
-
-def _finished(image: Input, settings: Settings, journal: Journal) -> dict | None:
-    try:
-        source = sha256_of(image.path)
-    except OSError:
-        return None  # reported when its turn comes
-    return journal.finished(key(image, settings), source, output_names(image, settings))
+    job = Job(
+        key=lambda image: key(image, settings),
+        outputs=lambda image: output_names(image, settings),
+        run=lambda image: run(image, settings, out),
+    )
+    carry_out(job, images, journal, Report(len(images)), overwrite)

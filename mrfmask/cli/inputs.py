@@ -1,15 +1,21 @@
-"""From the arguments of ``mrfmask infer`` to the list of images to work on."""
+"""From the arguments of a command to the list of images to work on."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mrfmask.files import MODEL_SUFFIXES, PICTURE_SUFFIXES, load_model
+
+# Of what commands write; no such file may be an input at the same time.
+ENDINGS = (
+    *("mask.png", "overlay.png", "marginals.png", "marginals.npz"),
+    *("path.csv", "path.png", "entry.png"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,11 @@ class Input:
         title = self.name if self.image is None else f"{self.name} [{self.image}]"
         return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in title)
 
+    @property
+    def heading(self) -> dict[str, str | int | None]:
+        """What its line of results.jsonl starts with."""
+        return {"input": self.name, "image": self.image}
+
     def seed(self, seed: int) -> int:
         """The input's own seed: its draws depend neither on the order nor on other inputs."""
         name = self.name if self.image is None else f"{self.name}#{self.image}"
@@ -74,7 +85,7 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> list[Input]:
             )
     sources = {os.path.realpath(image.path) for image in inputs}
     for image in inputs:
-        for ending in ("mask.png", "overlay.png", "marginals.png", "marginals.npz"):
+        for ending in ENDINGS:
             target = out / f"{image.stem}.{ending}"
             if os.path.realpath(target) in sources:
                 raise ValueError(
@@ -82,6 +93,15 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> list[Input]:
                     f"result for {image.path}. Use another folder."
                 )
     return inputs
+
+
+def check_pictures(inputs: Sequence[Input], options: Mapping[str, object]) -> None:
+    """Raises ValueError if an option for pictures was given (is not empty) and none is there."""
+    for flag, value in options.items():
+        if value and not any(image.is_picture for image in inputs):
+            raise ValueError(
+                f"{flag} must come with a picture; got files of potentials alone. Leave it out."
+            )
 
 
 def _images_of(path: Path, out: Path) -> Iterator[Input]:

@@ -40,7 +40,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "results.jsonl"
-        self._folder = folder
+        self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
@@ -91,7 +91,7 @@ class Journal:
             return None
         written = record.get("outputs", {})
         for name in outputs:
-            path = self._folder / name
+            path = self.folder / name
             if name not in written or not path.is_file() or sha256_of(path) != written[name]:
                 return None
         return record

@@ -1,12 +1,13 @@
-"""What ``mrfmask infer`` says: progress, one line an image where there is no terminal, a table."""
+"""What a command says: progress, one line an image where there is no terminal, a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -31,9 +32,29 @@ def print_error(message: str) -> None:
 class Report:
     """Tells how the work goes; a context manager for as long as it goes on.
 
+    A command with other records overrides `columns`, `sentence` and `cells`.
+
     Args:
         total: images to work on.
     """
+
+    # Of the table, between input and seconds; numbers stand on the right.
+    columns: ClassVar[dict[str, JustifyMethod]] = {
+        "method": "left",
+        **dict.fromkeys(("energy", "lower bound", "gap", "pixels on"), "right"),
+    }
+
+    def sentence(self, record: Record) -> str:
+        """What is said of an image when it is done, without its seconds."""
+        _, energy, _, gap, on = self.cells(record)
+        proof = f" (gap {gap})" if gap else ""
+        return f"energy {energy}{proof}, {on} of {record['pixels']} pixels on, {record['status']}"
+
+    def cells(self, record: Record) -> tuple[str, ...]:
+        """Its row of the table, by `columns`; empty where there is no number."""
+        forms = {"energy": ".7g", "lower_bound": ".7g", "gap": ".2g"}
+        texts = ("" if record[n] is None else format(record[n], f) for n, f in forms.items())
+        return (record["method"], *texts, str(record["pixels_on"]))
 
     def __init__(self, total: int) -> None:
         self._console = Console(soft_wrap=True, highlight=False)
@@ -82,10 +103,7 @@ class Report:
         if skipped:
             self._advance(image, "already done, skipped")
         else:
-            energy, _, gap, on, seconds = _cells(record)
-            proof = f" (gap {gap})" if gap else ""
-            on += f" of {record['pixels']} pixels on"
-            self._advance(image, f"energy {energy}{proof}, {on}, {record['status']}, {seconds} s")
+            self._advance(image, f"{self.sentence(record)}, {record['seconds']:.2f} s")
 
     def fail(self, image: Input, error: Exception) -> None:
         """An image could not be done; the others go on."""
@@ -115,7 +133,7 @@ class Report:
         if self._rows:
             self._print_table()
         for status in WORTH_A_NOTE:
-            count = sum(record["status"] == status.name.lower() for _, record, _ in self._rows)
+            count = sum(record.get("status") == status.name.lower() for _, record, _ in self._rows)
             if count:
                 self._console.print(Text(f"Note: {count} of {len(self._rows)}: {status.value}."))
         skipped = sum(skipped for *_, skipped in self._rows)
@@ -136,13 +154,11 @@ class Report:
     def _print_table(self) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("input", overflow="fold", min_width=8)
-        table.add_column("method", no_wrap=True)
-        for column in ("energy", "lower bound", "gap", "pixels on", "seconds"):
-            table.add_column(column, justify="right", no_wrap=True)
+        for column, side in (self.columns | {"seconds": "right"}).items():
+            table.add_column(column, justify=side, no_wrap=True)
         for image, record, skipped in self._rows[:MOST_ROWS]:
-            *cells, seconds = _cells(record)
-            end = "skipped" if skipped else seconds
-            table.add_row(Text(image.title), record["method"], *cells, end)
+            end = "skipped" if skipped else f"{record['seconds']:.2f}"
+            table.add_row(Text(image.title), *self.cells(record), end)
         self._console.print(table, soft_wrap=False)
         if len(self._rows) > MOST_ROWS:
             more = len(self._rows) - MOST_ROWS
@@ -153,10 +169,3 @@ class Report:
         self._progress.advance(self._bar)
         if not self._console.is_terminal:
             self._console.print(Text(f"[{self._done}/{self._total}] {image.title}: {text}"))
-
-
-def _cells(record: Record) -> tuple[str, ...]:
-    """Energy, lower bound, gap, pixels on and seconds, as text; empty where there is none."""
-    numbers = {"energy": ".7g", "lower_bound": ".7g", "gap": ".2g"}
-    texts = ("" if record[n] is None else format(record[n], form) for n, form in numbers.items())
-    return (*texts, str(record["pixels_on"]), f"{record['seconds']:.2f}")

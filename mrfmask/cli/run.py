@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mrfmask.cli.inputs import Input
 from mrfmask.cli.journal import Record, key_of, sha256_of
-from mrfmask.cli.settings import Settings
+from mrfmask.cli.settings import PictureSettings, Settings
 from mrfmask.cli.versions import versions
 from mrfmask.files import (
     load_model,
@@ -56,7 +56,7 @@ def run(image: Input, settings: Settings, folder: Path) -> Record:
             it, or the results cannot be written.
     """
     source = sha256_of(image.path)
-    picture, model = _read(image, settings)
+    picture, model = read_input(image, settings)
     seed = None if settings.seed is None else image.seed(settings.seed)
     solver, model = settings.solver(seed), model.to(settings.device)
     start = time.perf_counter()
@@ -84,15 +84,7 @@ def run(image: Input, settings: Settings, folder: Path) -> Record:
     }
 
 
-def _heading(image: Input, settings: Settings) -> Record:
-    return {
-        "input": image.name,
-        "image": image.image,
-        "settings": settings.record(image.is_picture),
-    }
-
-
-def _read(image: Input, settings: Settings) -> tuple[Tensor, IsingGrid]:
+def read_input(image: Input, settings: PictureSettings) -> tuple[Tensor, IsingGrid]:
     """The picture (3, height, width) and the model of one image."""
     if image.is_picture:
         picture = read_picture(image.path)
@@ -104,6 +96,10 @@ def _read(image: Input, settings: Settings) -> tuple[Tensor, IsingGrid]:
     model = _load_last(image.path)
     model = model[image.image or 0]
     return _picture_of(model.unary[0]), model
+
+
+def _heading(image: Input, settings: Settings) -> Record:
+    return {**image.heading, "settings": settings.record(image.is_picture)}
 
 
 def _picture_of(unary: Tensor) -> Tensor:

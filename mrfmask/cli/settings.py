@@ -28,7 +28,27 @@ LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PictureSettings:
+    """How pictures become potentials, checked, with all defaults filled in.
+
+    Attributes:
+        potentials: name in POTENTIALS.
+        weights: all its weights.
+        size: (height, width) that pictures are resized to, or None.
+    """
+
+    potentials: str
+    weights: dict[str, float]
+    size: tuple[int, int] | None
+
+    def picture_record(self) -> dict[str, Any]:
+        """These settings for JSON."""
+        size = list(self.size) if self.size else None
+        return {"potentials": self.potentials, "weights": self.weights, "size": size}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(PictureSettings):
     """What to compute, checked, with all defaults filled in.
 
     Attributes:
@@ -37,9 +57,6 @@ class Settings:
         options: what the method gets besides its seed.
         time_limit_s: limit for "auto"; other methods have it in their options.
         seed: the user's seed, from which each input's own is made; None where nothing is drawn.
-        potentials: name in POTENTIALS, for pictures.
-        weights: all its weights.
-        size: (height, width) that pictures are resized to, or None.
         device: where the method runs.
         npz: whether potentials and marginals are written as arrays too.
     """
@@ -49,9 +66,6 @@ class Settings:
     options: dict[str, Any]
     time_limit_s: float | None
     seed: int | None
-    potentials: str
-    weights: dict[str, float]
-    size: tuple[int, int] | None
     device: str
     npz: bool
 
@@ -64,10 +78,7 @@ class Settings:
             "seed": self.seed,
             "device": self.device,
         }
-        if picture:
-            size = list(self.size) if self.size else None
-            record |= {"potentials": self.potentials, "weights": self.weights, "size": size}
-        return record
+        return record | self.picture_record() if picture else record
 
     def solver(self, seed: int | None) -> Callable[[IsingGrid], Any]:
         """The function that answers the task for a model, drawing from `seed`."""
@@ -124,19 +135,33 @@ def check_settings(
         _used("--seed", ("seed",), task, kind)
     elif kind is not None and _uses(kind, "seed", task):
         seed = 0
-    potentials = potentials or "contrast"
-    check_choice("--potentials", potentials, tuple(POTENTIALS))
+    picture = check_picture_settings(potentials, weight, size)
     return Settings(
         task=task,
         method=method,
         options=options,
         time_limit_s=time_limit_s if kind is None else None,
         seed=seed,
+        device=_check_device(device, task, kind),
+        npz=npz,
+        **vars(picture),
+    )
+
+
+def check_picture_settings(
+    potentials: str | None, weight: Sequence[str], size: str | None
+) -> PictureSettings:
+    """Settings from options, None where an option was not given.
+
+    Raises:
+        ValueError: an option is malformed or unknown.
+    """
+    potentials = potentials or "contrast"
+    check_choice("--potentials", potentials, tuple(POTENTIALS))
+    return PictureSettings(
         potentials=potentials,
         weights=_check_weights(potentials, weight),
         size=None if size is None else _parse_size(size),
-        device=_check_device(device, task, kind),
-        npz=npz,
     )
 
 
