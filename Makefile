@@ -31,6 +31,7 @@ test: $(VENV)/built
 bench: $(VENV)/built
 	-grep -v '^#' bench/requirements.txt | xargs -n 1 $(PIP)
 	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench.path
 
 # Without .venv and without a registry: what must be there, CONTRIBUTING says.
 SANITIZER := $(shell command -v compute-sanitizer)

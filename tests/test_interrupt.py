@@ -22,6 +22,8 @@ except KeyboardInterrupt:
 CALLS = {
     "gibbs": "mm.sample(model, sweeps=10**6)",
     "annealing": "mm.Annealing(sweeps=10**6)(model)",
+    "budget_path": "mm.budget_path(mm.IsingGrid(torch.randn(16, 600, 600), "
+    "4 * torch.rand(16, 600, 599), 4 * torch.rand(16, 599, 600)))",
 }
 
 
