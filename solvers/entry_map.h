@@ -9,7 +9,8 @@
 //     the couplings there become terminals, and both sides go on by themselves, every connected
 //     component as a region of its own.
 // Regions are sorted like the parts in quicksort: a level of the recursion touches every pixel at
-// most once, and nothing is allocated for a region (in all 160 bytes a pixel). Blocks are the connected components of equal v.
+// most once, and nothing is allocated for a region; in all it takes 160 bytes a pixel. Blocks are
+// the connected components of equal v.
 // References: Hochbaum, "An efficient algorithm for image segmentation, Markov random fields and
 // related problems", JACM 2001; Chambolle and Darbon, "On total variation minimization and surface
 // evolution using parametric maximum flows", IJCV 2009; Gallo, Grigoriadis and Tarjan, "A fast
