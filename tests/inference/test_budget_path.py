@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oracles import couplings, enumerate_image
 from strategies import grids, random_grid
 
-from mrfmask import GraphCut, IsingGrid, budget_path
+from mrfmask import GraphCut, IsingGrid, budget_path, find_map
 
 
 def least_energies(model):
@@ -279,3 +279,11 @@ def test_budget_path_says_what_is_wrong():
         path.bound(3.0)
     with pytest.raises(ValueError, match="penalty must be a number or one for each of 2 images"):
         path.mask_at(float("nan"))
+
+
+def test_bound_is_what_single_cuts_at_the_best_penalty_prove():
+    model = random_grid(2, 20, 25, coupling=0.7, dtype=torch.float64)
+    path = budget_path(model)
+    for k in (0, 1, 77, 250, 300, 499, 500):
+        bound = find_map(model, budget=k).lower_bound
+        assert torch.allclose(path.bound(k), bound, rtol=0, atol=1e-4)
