@@ -20,6 +20,7 @@ from mrfmask.inference.lagrange import (
     PenaltyCertificate,
     dual_by_cuts,
     dual_by_forests,
+    dual_by_path,
 )
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
@@ -44,8 +45,13 @@ def find_map_with_count(model: IsingGrid, counts: Int[Tensor, " batch"]) -> MapR
         status OPTIMAL where the gap is rounding, else HEURISTIC.
     """
     cuttable = cuttable_images(model)
+    associative = (model.right >= 0).flatten(1).all(dim=1) & (model.down >= 0).flatten(1).all(dim=1)
     parts = []
-    for images, dual_of in ((cuttable, dual_by_cuts), (~cuttable, dual_by_forests)):
+    for images, dual_of in (
+        (associative, dual_by_path),
+        (cuttable & ~associative, dual_by_cuts),
+        (~cuttable, dual_by_forests),
+    ):
         index = images.nonzero().flatten()
         if len(index):
             part = model if len(index) == len(model) else model[index]

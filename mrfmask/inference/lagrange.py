@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mrfmask.inference.bounds import forest_bound
 from mrfmask.inference.budget import penalised
+from mrfmask.inference.budget_path import budget_path
 from mrfmask.inference.flow_certificate import FlowCertificate
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.model import IsingGrid
@@ -121,6 +122,33 @@ def dual_by_cuts(model: IsingGrid, counts: Int[Tensor, " batch"]) -> Dual:
         hit = count == wanted
         fewer[open_images[hit]] = more[open_images[hit]] = result.mask[hit]
         open_images = open_images[better & ~hit]
+    return _proven(model, counts, penalty, fewer, more)
+
+
+def dual_by_path(model: IsingGrid, counts: Int[Tensor, " batch"]) -> Dual:
+    """The same for associative models, from all their penalties at once: quicker still."""
+    path = budget_path(model)
+    fewer, more = path.around(counts)
+    steepest = _steepest(model)
+    penalty = torch.empty_like(steepest)
+    for b, wanted in enumerate(counts.tolist()):
+        # Mask `last` is the best from the next penalty up to its own.
+        last = int(torch.searchsorted(path.count[b], wanted))
+        upper = path.penalty[b][last].clamp(max=steepest[b])
+        hit = int(path.count[b][last]) == wanted
+        below = path.penalty[b][last + 1] if last + 1 < len(path.penalty[b]) else -steepest[b]
+        penalty[b] = (upper + below) / 2 if hit else upper
+    return _proven(model, counts, penalty, fewer, more)
+
+
+def _proven(
+    model: IsingGrid,
+    counts: Int[Tensor, " batch"],
+    penalty: Float[Tensor, " batch"],
+    fewer: Bool[Tensor, "batch height width"],
+    more: Bool[Tensor, "batch height width"],
+) -> Dual:
+    """The dual with its bound proven by one cut at the best penalty."""
     cut = GraphCut(lossless=True).find_map(penalised(model, penalty, counts))
     return Dual(
         penalty=penalty,
