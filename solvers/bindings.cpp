@@ -18,6 +18,7 @@
 #include "exact_count.h"
 #include "graph_cut.h"
 #include "launch.h"
+#include "long_range.h"
 #include "loops.h"
 #include "philox.h"
 #include "threads.h"
@@ -290,6 +291,26 @@ void budget_path(Array<const Real, 3> unary, Array<const Real, 3> right, Array<c
   mrfmask::for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
 }
 
+// stats of an image: energy after insertion, energy, swaps, passes, 1 if it is a local optimum.
+void long_range(Array<const double, 3> weight, Array<const int64_t, 1> count, int64_t power,
+                int64_t most_passes, Array<uint8_t, 3> state, Array<double, 2> stats, int threads) {
+  const int64_t height = static_cast<int64_t>(weight.shape(1));
+  const int64_t width = static_cast<int64_t>(weight.shape(2));
+  const nb::gil_scoped_release release;
+  const mrfmask::DistanceTable table(height, width, power);
+  const auto run_image = [&](int64_t b, auto poll) {
+    const int64_t at = b * height * width;
+    mrfmask::LongRange search(table, weight.data() + at, state.data() + at);
+    search.insert(count.data()[b], poll);
+    const double greedy = search.energy();
+    const double done = search.improve(most_passes, poll) ? 1.0 : 0.0;
+    const double values[5] = {greedy, search.energy(), static_cast<double>(search.swaps),
+                              static_cast<double>(search.passes), done};
+    std::copy(values, values + 5, stats.data() + 5 * b);
+  };
+  mrfmask::for_each_item(static_cast<int64_t>(weight.shape(0)), threads, run_image, SignalCheck());
+}
+
 // Uniform numbers in [0, 1) of 53 bits for exact samples: out[sample, draw].
 void exact_uniforms(Array<const int64_t, 1> seed, Array<double, 2> out) {
   using mrfmask::MRFMASK_ISA::Stream;
@@ -369,6 +390,7 @@ NB_MODULE(_native, m) {
   m.def("reach_count", &reach_count<double>);
   m.def("budget_path", &budget_path<float>);
   m.def("budget_path", &budget_path<double>);
+  m.def("long_range", &long_range);
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");
