@@ -11,11 +11,13 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
+from mrfmask.select import SELECTORS, LongRange, select
 
 __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "SELECTORS",
     "Annealing",
     "BudgetPath",
     "Exact",
@@ -23,6 +25,7 @@ __all__ = [
     "GraphCut",
     "Ilp",
     "IsingGrid",
+    "LongRange",
     "MapResult",
     "Marginals",
     "MeanField",
@@ -34,4 +37,5 @@ __all__ = [
     "marginals",
     "sample",
     "save_model",
+    "select",
 ]

@@ -123,6 +123,30 @@ def spread(
     return _grid(field, *_uniform(field, -pairwise))
 
 
+def edge_scores(
+    picture: Float[Tensor, "3 height width"], *, floor: float = 0.5
+) -> Float[Tensor, "height width"]:
+    r"""Where a measurement tells more, for `mm.select`: the logarithm of a density.
+
+    ``log(g_i + floor mean g)`` for the local gradient g, each as its mean over 5x5 pixels: both
+    sides of an edge are worth measuring, and flat parts are not left without any.
+
+    Args:
+        picture: RGB in [0, 1].
+        floor: density of flat parts, in multiples of the mean gradient; positive.
+
+    Raises:
+        TypeError: the picture is no floating-point tensor.
+        ValueError: a picture of another shape or range, or a floor out of range.
+    """
+    _check_picture(picture)
+    _check_weight("floor", floor, above=0.0)
+    slope = torch.nn.functional.avg_pool2d(
+        gradient(picture)[None], 5, stride=1, padding=2, count_include_pad=False
+    )[0]
+    return (slope + floor * slope.mean().clamp(min=SMALLEST_STEP)).log()
+
+
 POTENTIALS: dict[str, Callable[..., IsingGrid]] = {
     "contrast": contrast,
     "edge": edge,

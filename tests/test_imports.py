@@ -18,6 +18,7 @@ LAYERS = [
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
     {"ops"},
     {"inference", "files", "potentials"},
+    {"select"},
     {"bench"},
     {"cli", "__main__", "__init__"},
 ]

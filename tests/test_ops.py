@@ -7,6 +7,7 @@ import torch
 from strategies import random_grid
 
 from mrfmask import ops
+from mrfmask.select import operator
 
 
 def gibbs_arguments(model, keep):
@@ -43,6 +44,9 @@ def calls():
             mask, exponent, _, _, right, down = ops.graph_cut(*cold)
             warm = (*potentials, right, down, mask, exponent, wide, wide)
             yield f"graph_cut start {periodic} {wide}", ops.graph_cut, warm
+    state = torch.tensor([[[0, 0, 3, 2], [0, 2, 0, 0]]], dtype=torch.uint8)
+    weight = torch.rand(1, 2, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
+    yield "long_range", operator.long_range, (weight, torch.tensor([2]), state, 8, 9)
     yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
 
 

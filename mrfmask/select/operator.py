@@ -1,0 +1,38 @@
+"""The native search of `LongRange` as a torch operator; the others are in mrfmask/ops.py."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrfmask import _native, ops
+
+
+@ops._on_cpu
+def long_range(
+    weight: Tensor, count: Tensor, state: Tensor, power: int, passes: int
+) -> tuple[Tensor, Tensor]:
+    """Pixels chosen under repulsion with a power of the distance.
+
+    Args:
+        weight: (batch, height, width) float64, positive, within e^-300..e^300.
+        count: (batch,) int64, pixels to choose, at most as many as are free.
+        state: (batch, height, width) uint8: 0 free, 2 taken, 3 forbidden.
+        power: of the distance, 1..16.
+        passes: most passes of swaps.
+
+    Returns:
+        state with 1 where a pixel was chosen; (batch, 5) float64: energy after insertion, energy,
+        swaps, passes, 1 if the result is a local optimum.
+    """
+    state = state.clone(memory_format=torch.contiguous_format)
+    stats = torch.empty(len(state), 5, dtype=torch.float64)
+    weight, count, out, table = (ops._numpy(t) for t in (weight, count, state, stats))
+    _native.long_range(weight, count, power, passes, out, table, torch.get_num_threads())
+    return state, stats
+
+
+@torch.library.register_fake(long_range.name(), lib=ops._LIBRARY)
+def _(weight, count, state, power, passes):
+    same = torch.empty_like(state, memory_format=torch.contiguous_format)
+    return same, weight.new_empty(len(state), 5)
