@@ -11,8 +11,10 @@ from mrfmask.cli.inputs import check_pictures, find_inputs
 from mrfmask.cli.journal import Journal
 from mrfmask.cli.report import Report, print_error
 from mrfmask.cli.run import key, output_names, run
+from mrfmask.cli.selection import check_selection
 from mrfmask.cli.settings import check_settings
 from mrfmask.cli.work import USAGE, Job, carry_out
+from mrfmask.select import SELECTORS
 
 EXAMPLES = """**Examples**
 
@@ -24,6 +26,10 @@ Where to measure in all pictures of a folder, at 48x64 pixels, with a lower bar:
 
     mrfmask infer photos --out picks --potentials edge --size 48x64 \\
         --weight threshold=1
+
+Where to spend 2 % of the pixels, evenly apart and more of them where the picture changes:
+
+    mrfmask infer photo.jpg --out budget --select long_range --budget 2%
 
 Probabilities, as pictures and as arrays:
 
@@ -50,12 +56,14 @@ def infer(
         Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")
     ],
     task: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="map|marginals|sample",
-            help="The best mask, the probability of each pixel, or a mask drawn at random.",
+            help="The best mask, the probability of each pixel, or a mask drawn at random. "
+            "Default: map.",
+            show_default=False,
         ),
-    ] = "map",
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +92,26 @@ def infer(
             "picture) and pairwise (strength of the couplings); edge has threshold, spread detail.",
             show_default=False,
             rich_help_panel="Pictures",
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Choose exactly as many pixels as --budget says, instead of --task: "
+            f"{', '.join(SELECTORS)}. top_k, weighted_farthest and long_range choose more where a "
+            "picture changes, or by the unary of a file of potentials.",
+            show_default=False,
+            rich_help_panel="Budget",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|P%",
+            help="Pixels to choose with --select: a number, or a share of all, e.g. 2%.",
+            show_default=False,
+            rich_help_panel="Budget",
         ),
     ] = None,
     size: Annotated[
@@ -132,9 +160,14 @@ def infer(
         ),
     ] = None,
     device: Annotated[
-        str,
-        typer.Option(metavar="cpu|cuda", help="Where the method runs.", rich_help_panel="Methods"),
-    ] = "cpu",
+        str | None,
+        typer.Option(
+            metavar="cpu|cuda",
+            help="Where the method runs. Default: cpu.",
+            show_default=False,
+            rich_help_panel="Methods",
+        ),
+    ] = None,
     npz: Annotated[
         bool,
         typer.Option(
@@ -156,19 +189,43 @@ def infer(
     of its file, the settings and the files written for it are the same as before.
     """
     try:
-        settings = check_settings(
-            task=task,
-            method=method,
-            potentials=potentials,
-            weight=weight or [],
-            beta=beta,
-            sweeps=sweeps,
-            seed=seed,
-            time_limit_s=time_limit,
-            size=size,
-            device=device,
-            npz=npz,
-        )
+        if select is None:
+            if budget is not None:
+                raise ValueError(
+                    f"--budget must come with --select; got --budget {budget} alone. Write e.g. "
+                    "--select long_range."
+                )
+            settings = check_settings(
+                task=task or "map",
+                method=method,
+                potentials=potentials,
+                weight=weight or [],
+                beta=beta,
+                sweeps=sweeps,
+                seed=seed,
+                time_limit_s=time_limit,
+                size=size,
+                device=device or "cpu",
+                npz=npz,
+            )
+        else:
+            settings = check_selection(
+                select=select,
+                budget=budget,
+                seed=seed,
+                size=size,
+                others={
+                    "--task": task,
+                    "--method": method,
+                    "--potentials": potentials,
+                    "--weight": weight,
+                    "--beta": beta is not None,
+                    "--sweeps": sweeps is not None,
+                    "--time-limit": time_limit is not None,
+                    "--device": device,
+                    "--npz": npz,
+                },
+            )
         images = find_inputs(inputs, out)
         check_pictures(images, {"--potentials": potentials, "--weight": weight, "--size": size})
         journal = Journal(out)

@@ -48,7 +48,8 @@ class Report:
         """What is said of an image when it is done, without its seconds."""
         _, energy, _, gap, on = self.cells(record)
         proof = f" (gap {gap})" if gap else ""
-        return f"energy {energy}{proof}, {on} of {record['pixels']} pixels on, {record['status']}"
+        start = f"energy {energy}{proof}, " if energy else ""
+        return f"{start}{on} of {record['pixels']} pixels on, {record['status']}"
 
     def cells(self, record: Record) -> tuple[str, ...]:
         """Its row of the table, by `columns`; empty where there is no number."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mrfmask.cli.inputs import Input
 from mrfmask.cli.journal import Record, key_of, sha256_of
+from mrfmask.cli.selection import Picks, SelectSettings
 from mrfmask.cli.settings import PictureSettings, Settings
 from mrfmask.cli.versions import versions
 from mrfmask.files import (
@@ -27,14 +28,13 @@ from mrfmask.files import (
     write_whole,
 )
 from mrfmask.model import IsingGrid
-from mrfmask.potentials import POTENTIALS
 from mrfmask.result import MapResult, Marginals, Samples
 
 # A file of potentials is read once for all its images, which come one after another.
 _load_last = functools.lru_cache(maxsize=1)(load_model)
 
 
-def output_names(image: Input, settings: Settings) -> list[str]:
+def output_names(image: Input, settings: Settings | SelectSettings) -> list[str]:
     """The files of an image, relative to the output folder."""
     endings = ["mask.png", "overlay.png"]
     endings += ["marginals.png"] * (settings.task == "marginals")
@@ -43,12 +43,12 @@ def output_names(image: Input, settings: Settings) -> list[str]:
     return [f"{image.stem}.{ending}" for ending in endings]
 
 
-def key(image: Input, settings: Settings) -> tuple[str, int | None, str]:
+def key(image: Input, settings: Settings | SelectSettings) -> tuple[str, int | None, str]:
     """What the journal knows the image and these settings by."""
     return key_of(_heading(image, settings))
 
 
-def run(image: Input, settings: Settings, folder: Path) -> Record:
+def run(image: Input, settings: Settings | SelectSettings, folder: Path) -> Record:
     """Does one image, writes its files and returns its line of results.jsonl.
 
     Raises:
@@ -58,7 +58,7 @@ def run(image: Input, settings: Settings, folder: Path) -> Record:
     source = sha256_of(image.path)
     picture, model = read_input(image, settings)
     seed = None if settings.seed is None else image.seed(settings.seed)
-    solver, model = settings.solver(seed), model.to(settings.device)
+    solver, model = settings.solver(seed, picture), model.to(settings.device)
     start = time.perf_counter()
     result = solver(model)
     seconds = time.perf_counter() - start
@@ -84,7 +84,9 @@ def run(image: Input, settings: Settings, folder: Path) -> Record:
     }
 
 
-def read_input(image: Input, settings: PictureSettings) -> tuple[Tensor, IsingGrid]:
+def read_input(
+    image: Input, settings: PictureSettings | SelectSettings
+) -> tuple[Tensor, IsingGrid]:
     """The picture (3, height, width) and the model of one image."""
     if image.is_picture:
         picture = read_picture(image.path)
@@ -92,13 +94,13 @@ def read_input(image: Input, settings: PictureSettings) -> tuple[Tensor, IsingGr
             picture = torch.nn.functional.interpolate(
                 picture[None], settings.size, mode="bilinear", antialias=True
             )[0].clamp(0, 1)
-        return picture, POTENTIALS[settings.potentials](picture, **settings.weights)
+        return picture, settings.model(picture)
     model = _load_last(image.path)
     model = model[image.image or 0]
     return _picture_of(model.unary[0]), model
 
 
-def _heading(image: Input, settings: Settings) -> Record:
+def _heading(image: Input, settings: Settings | SelectSettings) -> Record:
     return {**image.heading, "settings": settings.record(image.is_picture)}
 
 
@@ -110,9 +112,11 @@ def _picture_of(unary: Tensor) -> Tensor:
 
 
 def _describe(
-    result: MapResult | Marginals | Samples, model: IsingGrid
+    result: MapResult | Marginals | Samples | Picks, model: IsingGrid
 ) -> tuple[Tensor, dict[str, Any]]:
     """The mask (height, width) to show for a result, and its numbers."""
+    if isinstance(result, Picks):
+        return result.mask[0], {"energy": None, "lower_bound": None, "gap": None}
     if isinstance(result, MapResult):
         numbers = {"energy": result.energy, "lower_bound": result.lower_bound, "gap": result.gap}
         return result.mask[0].cpu(), {n: _number(v) for n, v in numbers.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mrfmask.inference import METHODS, find_map
 from mrfmask.inference.method import (
@@ -40,6 +41,10 @@ class PictureSettings:
     potentials: str
     weights: dict[str, float]
     size: tuple[int, int] | None
+
+    def model(self, picture: Tensor) -> IsingGrid:
+        """The potentials of a picture."""
+        return POTENTIALS[self.potentials](picture, **self.weights)
 
     def picture_record(self) -> dict[str, Any]:
         """These settings for JSON."""
@@ -80,7 +85,7 @@ class Settings(PictureSettings):
         }
         return record | self.picture_record() if picture else record
 
-    def solver(self, seed: int | None) -> Callable[[IsingGrid], Any]:
+    def solver(self, seed: int | None, picture: Tensor) -> Callable[[IsingGrid], Any]:
         """The function that answers the task for a model, drawing from `seed`."""
         if self.method == "auto":
             return lambda model: find_map(model, time_limit_s=self.time_limit_s)
@@ -161,7 +166,7 @@ def check_picture_settings(
     return PictureSettings(
         potentials=potentials,
         weights=_check_weights(potentials, weight),
-        size=None if size is None else _parse_size(size),
+        size=None if size is None else parse_size(size),
     )
 
 
@@ -241,7 +246,8 @@ def _one_of(names: Sequence[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from HEIGHTxWIDTH."""
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text, flags=re.IGNORECASE | re.ASCII)
     if not match or max(map(int, match.groups())) > LARGEST_SIDE:
         raise ValueError(

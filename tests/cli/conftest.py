@@ -15,7 +15,7 @@ def infer():
 
     def run(*arguments, code=0):
         words = [str(word) for word in arguments]
-        if "--method" not in words and "--task" not in words:
+        if not {"--method", "--task", "--select"} & set(words):
             words += ["--method", "mean_field"]
         result = CliRunner().invoke(app, ["infer", *words])
         if not isinstance(result.exception, SystemExit | None):
