@@ -12,6 +12,7 @@ import pytest
 
 import mrfmask
 from mrfmask.inference import METHODS
+from mrfmask.select import SELECTORS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "demo/README.md")
@@ -60,6 +61,12 @@ def test_readme_lists_every_method():
     )
     listed = {name: tuple(answers.split(", ")) for name, answers in rows}
     assert listed == {name: method.answers for name, method in METHODS.items()}
+
+
+def test_readme_lists_every_selector():
+    section = (ROOT / "README.md").read_text().split("## Choosing under a budget")[1]
+    bullets = re.findall(r"^- .*(?:\n  .*)*", section.split("\n## ")[0], re.MULTILINE)
+    assert all(f"`{name}`" in "".join(bullets) for name in SELECTORS)
 
 
 @pytest.mark.parametrize(
