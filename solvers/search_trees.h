@@ -273,6 +273,8 @@ void SearchTrees<Capacity>::keep_levels() {
   for (int32_t d = lowest_; d <= highest_; ++d) {
     for (const int32_t v : buckets_[d]) {
       Node& node = nodes_[v];
+      // On a path whose arcs all closed, the path and the parent both bring a pixel here.
+      if (node.state & kPending) continue;
       const int32_t* step = steps(v);
       unsigned parents = 0, children = 0;
       for (int k = 0; k < 4; ++k) {
