@@ -71,4 +71,6 @@ def test_kernels_keep_their_budget_of_instructions(arch, tmp_path):
 )
 def test_kernels_compile_at_run_time_too(tmp_path):
     for source in FILES:
-        sass.compile_with_nvrtc(source, 90, tmp_path / "kernel.cubin")
+        out = tmp_path / f"{source.stem}.cubin"
+        sass.compile_with_nvrtc(source, 90, out)
+        assert sass.disassemble(out), source

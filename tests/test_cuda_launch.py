@@ -69,6 +69,8 @@ def clamped_grid(images, height, width, periodic):
     unary = model.unary.clone()
     unary.view(-1)[::7] = torch.inf
     unary.view(-1)[3::11] = -torch.inf
+    # Numbers below the unit of energies, whose rounding shows the unit.
+    unary.view(-1)[5::13] *= 2.0**-31
     return IsingGrid(unary, model.right, model.down, periodic=periodic)
 
 
@@ -102,6 +104,19 @@ def test_gibbs_launches_give_the_bits_of_the_cpu(
     run = GibbsRun(launcher, *potentials, beta, seed, start, chains, 3, offset, *options[4:])
     for got, want in zip(run.run(), expected, strict=True):
         assert torch.equal(got, want)
+
+
+def test_tiles_are_counted_before_their_tallies_are_full(library):
+    model = clamped_grid(1, 33, 20, False)
+    potentials = (model.unary, model.right, model.down, False)
+    beta, seed = torch.full((1, 300), 0.8, dtype=torch.float64), torch.tensor([[7, 0]])
+    expected = ops.gibbs(*potentials, beta, seed, None, 1, 3, 0, False, False)
+    launcher = ShimLauncher(library, 4, 22000)
+    run = GibbsRun(launcher, *potentials, beta, seed, None, 1, 3, torch.tensor([0]), False, False)
+    for got, want in zip(run.run(), expected, strict=True):
+        assert torch.equal(got, want)
+    assert any(name.startswith("gibbs_tiles_") for name in launcher.launched)
+    assert int(expected[1].max()) > 255
 
 
 @pytest.mark.parametrize("device", ["large", "small"])
