@@ -100,7 +100,7 @@ __device__ __forceinline__ void mean_field_resident(const Batch& batch, const fl
                                           sweeps_done, change);                                  \
   }
 
-// The sizes of kMeanFieldWindows in launch.h.
+// The sizes of kMeanField in launch.h.
 MRFMASK_MEAN_FIELD_RESIDENT(82, 64, 1, 8)
 MRFMASK_MEAN_FIELD_RESIDENT(210, 96, 2, 4)
 MRFMASK_MEAN_FIELD_RESIDENT(386, 192, 2, 2)

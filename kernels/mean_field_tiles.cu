@@ -155,7 +155,7 @@ __global__ void mean_field_end_tiles(int64_t images, int64_t max_sweeps, float t
         sweeps, Progress{sweeps_done, change, todo, which, changes});                              \
   }
 
-// Sizes of kMeanFieldWindows in launch.h.
+// Sizes of kMeanField in launch.h.
 MRFMASK_MEAN_FIELD_TILES(82, 64, 1, 8)
 MRFMASK_MEAN_FIELD_TILES(386, 192, 2, 2)
 #ifndef MRFMASK_SMALL_SHARED_MEMORY
