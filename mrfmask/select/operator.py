@@ -1,14 +1,15 @@
-"""The native search of `LongRange` as a torch operator; the others are in mrfmask/ops.py."""
+"""The native search of `LongRange` as a torch operator; the others are in mrfmask/ops."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from mrfmask import _native, ops
+from mrfmask import _native
+from mrfmask.ops.library import as_numpy, on_cpu, shapes_of
 
 
-@ops._on_cpu
+@on_cpu
 def long_range(
     weight: Tensor, count: Tensor, state: Tensor, power: int, passes: int
 ) -> tuple[Tensor, Tensor]:
@@ -27,12 +28,12 @@ def long_range(
     """
     state = state.clone(memory_format=torch.contiguous_format)
     stats = torch.empty(len(state), 5, dtype=torch.float64)
-    weight, count, out, table = (ops._numpy(t) for t in (weight, count, state, stats))
+    weight, count, out, table = (as_numpy(t) for t in (weight, count, state, stats))
     _native.long_range(weight, count, power, passes, out, table, torch.get_num_threads())
     return state, stats
 
 
-@torch.library.register_fake(long_range.name(), lib=ops._LIBRARY)
+@shapes_of(long_range)
 def _(weight, count, state, power, passes):
     same = torch.empty_like(state, memory_format=torch.contiguous_format)
     return same, weight.new_empty(len(state), 5)

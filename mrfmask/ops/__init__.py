@@ -1,0 +1,6 @@
+"""The native kernels and solvers as torch operators: schemas, shapes, implementations."""
+
+from mrfmask.ops.cuts import budget_path, graph_cut, reach_count
+from mrfmask.ops.sweeps import exact_uniforms, gibbs, mean_field
+
+__all__ = ["budget_path", "exact_uniforms", "gibbs", "graph_cut", "mean_field", "reach_count"]
