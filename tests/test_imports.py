@@ -19,6 +19,8 @@ LAYERS = [
     {"ops"},
     {"inference", "files", "potentials"},
     {"select"},
+    {"nn"},
+    {"learn"},
     {"bench"},
     {"cli", "__main__", "__init__"},
 ]

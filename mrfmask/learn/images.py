@@ -1,0 +1,176 @@
+"""Pictures with target masks, from folders or one .npz file, and batches of them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import Dataset
+
+from mrfmask.files import PICTURE_SUFFIXES, read_picture
+
+IMAGES, MASKS = "images", "masks"
+# Grey of a mask above this is foreground, from here to the next it is not to be learned from.
+IGNORED_FROM, FOREGROUND_FROM = 0.25, 0.75
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture (3, height, width) in [0, 1], its mask (height, width), weights of its pixels."""
+
+    picture: Float[Tensor, "3 height width"]
+    target: Tensor
+    weights: Tensor
+
+
+class LabelledImages(Dataset):
+    """Pictures and their masks, all of one size; decoded when asked for, or in memory.
+
+    Args:
+        source: a folder with the folders ``images`` and ``masks``, whose files have the same names
+            but for the suffix; or an .npz file with ``rgb`` (N, height, width, 3) uint8 and
+            ``mask`` (N, height, width), bool or 0 and 1. In mask pictures black is background,
+            white is foreground, and mid-grey (64..191 of 255) is not learned from.
+        size: (height, width) to resize to: pictures by antialiased bilinear interpolation, masks by
+            taking the nearest pixel. Needed where sizes differ.
+
+    Attributes:
+        left_out: files that cannot be used and why, ``(path, reason)``.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+        ValueError: another kind of file, or nothing in it can be used.
+    """
+
+    def __init__(self, source: str | os.PathLike, size: tuple[int, int] | None = None) -> None:
+        self.source, self.size = Path(source), size
+        self.left_out: list[tuple[str, str]] = []
+        if not self.source.exists():
+            raise FileNotFoundError(
+                f"--data must name a folder or an .npz file that exists; got {source}. "
+                "Check the spelling."
+            )
+        self._examples: list[Example] | None = None
+        self._pairs: list[tuple[Path, Path]] = []
+        if self.source.is_dir():
+            self._pairs = self._find_pairs()
+        elif self.source.suffix.lower() == ".npz":
+            self._examples = [_resized(e, size) for e in _read_arrays(self.source)]
+        else:
+            raise ValueError(
+                f"--data must be a folder or end in .npz; got {source}. See `mrfmask train segment "
+                "--help` for what must be in it."
+            )
+
+    def __len__(self) -> int:
+        return len(self._pairs if self._examples is None else self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        if self._examples is not None:
+            return self._examples[index]
+        return _resized(_read_pair(*self._pairs[index]), self.size)
+
+    def name(self, index: int) -> str:
+        """What the example is called: the picture's file name, or its number."""
+        return f"{index:04d}" if self._examples is not None else self._pairs[index][0].name
+
+    def _find_pairs(self) -> list[tuple[Path, Path]]:
+        """Pairs that can be read; the others go to `left_out`."""
+        folders = [self.source / name for name in (IMAGES, MASKS)]
+        for folder in folders:
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"--data must hold the folders {IMAGES} and {MASKS}; got {self.source} without "
+                    f"{folder.name}. Make it, or give an .npz file."
+                )
+        pictures, masks = ({p.stem: p for p in _pictures_in(folder)} for folder in folders)
+        pairs, sizes = [], set()
+        for stem in sorted(pictures.keys() | masks.keys()):
+            if stem not in masks or stem not in pictures:
+                alone, other = (pictures, "mask") if stem in pictures else (masks, "picture")
+                self.left_out.append((str(alone[stem]), f"no {other} of that name"))
+                continue
+            try:
+                example = _read_pair(pictures[stem], masks[stem])
+            except (OSError, ValueError) as error:
+                self.left_out.append((str(pictures[stem]), str(error)))
+                continue
+            sizes.add(tuple(example.target.shape))
+            pairs.append((pictures[stem], masks[stem]))
+        if not pairs:
+            why = (
+                f" The first of {len(self.left_out)}: {self.left_out[0]}." if self.left_out else ""
+            )
+            raise ValueError(
+                f"--data must hold a picture with a mask; got none in {self.source}.{why} "
+                f"Name them alike, e.g. {IMAGES}/a.jpg and {MASKS}/a.png."
+            )
+        if self.size is None and len(sizes) > 1:
+            raise ValueError(
+                f"--size must be given for pictures of different sizes; got {sorted(sizes)[:4]} in "
+                f"{self.source}. Write e.g. --size 128x128."
+            )
+        return pairs
+
+
+def collate(examples: Sequence[Example]) -> Example:
+    """Examples of one size as a batch."""
+    columns = ((e.picture, e.target, e.weights) for e in examples)
+    return Example(*(torch.stack(column) for column in zip(*columns, strict=True)))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    files = (p for p in folder.iterdir() if not p.name.startswith("."))
+    return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _read_pair(picture_path: Path, mask_path: Path) -> Example:
+    picture, grey = read_picture(picture_path), read_picture(mask_path).mean(dim=0)
+    if grey.shape != picture.shape[1:]:
+        raise ValueError(
+            f"mask must have the size of its picture {tuple(picture.shape[1:])}; got "
+            f"{tuple(grey.shape)} in {mask_path}. Make it again from the picture."
+        )
+    known = (grey < IGNORED_FROM) | (grey > FOREGROUND_FROM)
+    return Example(picture, grey > FOREGROUND_FROM, known.float())
+
+
+def _read_arrays(path: Path) -> list[Example]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            rgb, mask = arrays["rgb"], arrays["mask"]
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"--data must be an .npz file with the arrays rgb and mask; got {path}: {error}. "
+            "Save it with np.savez(path, rgb=..., mask=...)."
+        ) from error
+    if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3 or rgb.size == 0:
+        raise ValueError(
+            f"rgb must be uint8 of shape (N, height, width, 3); got {rgb.dtype} of shape "
+            f"{rgb.shape} in {path}. Convert it."
+        )
+    if mask.shape != rgb.shape[:3] or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"mask must be 0 or 1 of shape {rgb.shape[:3]}; got {mask.dtype} of shape {mask.shape} "
+            f"in {path}. Use mask > 0."
+        )
+    pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+    targets = torch.from_numpy(mask.astype(bool))
+    return [Example(p, t, torch.ones(t.shape)) for p, t in zip(pictures, targets, strict=True)]
+
+
+def _resized(example: Example, size: tuple[int, int] | None) -> Example:
+    if size is None or size == tuple(example.target.shape):
+        return example
+    picture = interpolate(example.picture[None], size, mode="bilinear", antialias=True)[0]
+    labels = torch.stack([example.target.float(), example.weights])
+    target, weights = interpolate(labels[None], size, mode="nearest-exact")[0]
+    return Example(picture.clamp(0, 1), target > 0.5, weights)
