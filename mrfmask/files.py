@@ -121,7 +121,7 @@ def load_model(path: str | os.PathLike) -> IsingGrid:
     except Exception as error:
         raise ValueError(
             f"path must be a {suffix} file that can be read; got {str(path)!r}: "
-            f"{_reason(error)}. Save the model again with save_model."
+            f"{reason(error)}. Save the model again with save_model."
         ) from error
     _check_names(path, tensors)
     periodic = tensors.get("periodic", torch.tensor(False))
@@ -172,7 +172,7 @@ def read_picture(path: str | os.PathLike) -> Float[Tensor, "3 height width"]:
     except Exception as error:
         raise ValueError(
             f"path must be a PNG or JPEG picture that can be read; got {str(path)!r}: "
-            f"{_reason(error)}. Copy or convert it again."
+            f"{reason(error)}. Copy or convert it again."
         ) from error
     size = f" of {width}x{height}" if width else ""
     raise ValueError(
@@ -296,7 +296,7 @@ def _model_suffix(path: str | os.PathLike) -> str:
     return suffix
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first sentence of a library's message, fit to stand within one of ours."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
