@@ -1,0 +1,1 @@
+"""Modules for training: differentiable layers and losses over Ising models."""
