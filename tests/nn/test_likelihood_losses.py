@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from loss_oracles import (
     KNOWN,
     conditional,
@@ -13,8 +15,6 @@ from loss_oracles import (
     log_likelihood,
     with_gradients,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 from strategies import random_grid
 
 from mrfmask import MeanField

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from loss_oracles import (
     KNOWN,
     examples,
@@ -12,8 +14,6 @@ from loss_oracles import (
     target_energy,
     with_gradients,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 from oracles import enumerate_image
 from strategies import random_grid
 

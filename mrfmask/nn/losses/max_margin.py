@@ -38,8 +38,8 @@ class StructuredHinge(Loss):
         false_negative: cost of a pixel that is off and should be on, at least 0.
         balance: "none"; "image" or "batch" multiplies the costs so that the pixels whose target is
             on weigh as much as those whose target is off, in every image or over the batch (that of
-            this process), with the sum of all weights kept. Where one class is missing, nothing
-            changes.
+            this process), with the sum of all weights kept. Clamped pixels do not count. Where one
+            class is missing, nothing changes.
         reduction: "mean" or "none".
 
     `details` returns as `found` the MapResult of the loss-augmented model, ``E(y) - L(y, target)``:
@@ -86,7 +86,8 @@ class StructuredHinge(Loss):
     ) -> LossDetails:
         """The hinge of every image, and the loss-augmented MAP as `found`."""
         weights = check_example(model, target, weights)
-        return _margin(model, target, weights > 0, self._costs(target, weights))
+        free = weights.masked_fill(model.clamped, 0.0)
+        return _margin(model, target, weights > 0, self._costs(target, free))
 
     def _costs(self, target: Tensor, weights: Tensor) -> Tensor:
         if self.balance != "none":
@@ -125,11 +126,13 @@ class Perceptron(Loss):
 
 
 def _margin(model: IsingGrid, target: Tensor, known: Tensor, costs: Tensor) -> LossDetails:
-    """``E(target) - min_y [E(y) - L(y, target)]``, the minimum by its lower bound."""
+    """``E(target) - min_y [E(y) - L(y, target)]``, the minimum by its lower bound.
+
+    Costs are float64, and 0 at clamped pixels.
+    """
     exact = _detached(model)
     if not bool(known.all()):
         target = find_map(exact.clamp(on=target & known, off=~target & known)).mask
-    costs = costs.masked_fill(model.clamped, 0.0)
     # E(y) - L(y) with 1[y != t] = (1 - t y) / 2; in float64, where the new unaries do not round.
     unary = exact.unary - torch.where(target, 0.5, -0.5) * costs
     constant = exact.constant - costs.sum(dim=(1, 2)) / 2
