@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mrfmask import ops
@@ -89,7 +89,7 @@ class MeanField(Method):
 
         A model without unaries stays where it starts, all means 0 and all pixels off: give a start.
         """
-        mean, sweeps, change, _ = self._ascend(model, keep_trace=False)
+        mean, sweeps, change = self.means(model)
         mask = mean > 0
         return MapResult(
             mask=mask,
@@ -99,6 +99,13 @@ class MeanField(Method):
             method=self.name,
             stats={"sweeps": sweeps, "change": change},
         )
+
+    def means(
+        self, model: IsingGrid
+    ) -> tuple[Float[Tensor, "batch height width"], Int[Tensor, " batch"], Float[Tensor, " batch"]]:
+        """The means in [-1, 1], the sweeps done, and the largest change of a mean in the last."""
+        mean, sweeps, change, _ = self._ascend(model, keep_trace=False)
+        return mean, sweeps, change
 
     def _ascend(
         self, model: IsingGrid, keep_trace: bool

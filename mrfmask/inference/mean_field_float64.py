@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mrfmask.inference.neighbours import neighbour_sum
 from mrfmask.model import IsingGrid
 
 
@@ -34,25 +35,13 @@ def float64_sweeps(
             break
         before = mean
         for colour in colours:
-            updated = torch.tanh(beta * (unary + _neighbour_sum(model, mean)))
+            updated = torch.tanh(beta * (unary + neighbour_sum(model.right, model.down, mean)))
             move = colour & ~model.clamped & active[:, None, None]
             mean = torch.where(move, updated, mean)
         moved = (mean - before).detach().abs().amax(dim=(1, 2))
         change = torch.where(active, moved, change)
         done = done + active
     return mean, done, change.to(torch.float32)
-
-
-def _neighbour_sum(
-    model: IsingGrid, mean: Float[Tensor, "batch height width"]
-) -> Float[Tensor, "batch height width"]:
-    """Sum of pairwise * mean over the neighbours of every pixel."""
-    _, height, width = model.shape
-    pad = torch.nn.functional.pad
-    right = pad(model.right, (0, width - model.right.shape[2]))
-    down = pad(model.down, (0, 0, 0, height - model.down.shape[1]))
-    across = right * mean.roll(-1, 2) + (right * mean).roll(1, 2)
-    return across + down * mean.roll(-1, 1) + (down * mean).roll(1, 1)
 
 
 def _colours(model: IsingGrid) -> list[Bool[Tensor, "height width"]]:

@@ -1,0 +1,204 @@
+"""Trains a MaskNet on pictures with masks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from mrfmask.inference import find_map
+from mrfmask.inference.method import check_choice
+from mrfmask.learn.images import Example, LabelledImages, collate
+from mrfmask.learn.logbook import Logbook
+from mrfmask.learn.loop import Trainer, Watcher
+from mrfmask.learn.plan import Plan
+from mrfmask.learn.processes import join_processes
+from mrfmask.learn.scores import mask_scores
+from mrfmask.nn import MaskNet
+from mrfmask.nn.losses import (
+    LogLikelihood,
+    MeanFieldLikelihood,
+    Perceptron,
+    PseudoLikelihood,
+    StructuredHinge,
+)
+
+LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "hinge": StructuredHinge,
+    "perceptron": Perceptron,
+    "pseudo_likelihood": PseudoLikelihood,
+    "likelihood": LogLikelihood,
+    "mean_field": MeanFieldLikelihood,
+}
+# Validation pictures that TensorBoard shows.
+SHOWN = 4
+
+
+def train_segmentation(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    validation: str | os.PathLike | float = 0.2,
+    size: tuple[int, int] | None = None,
+    loss: str = "hinge",
+    net: dict[str, Any] | None = None,
+    plan: Plan | None = None,
+    device: str = "cpu",
+    watcher: Watcher | None = None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Trains a MaskNet to give the masks of pictures; goes on where an earlier call was stopped.
+
+    Args:
+        data: folder or .npz file, see `LabelledImages`.
+        out: folder for the best network (config.json, model.safetensors), the state, history.jsonl
+            and TensorBoard's files; made if need be.
+        validation: data of the same kind, or a share in (0, 1) of `data`: its last examples by
+            name, as neighbours in a film are alike.
+        size: (height, width) to resize to.
+        loss: name in LOSSES.
+        net: options of MaskNet.
+        plan: how long and how fast.
+        device: "cpu" or "cuda".
+        watcher: is told how it goes.
+        notice: is told what the user should know, such as examples left out.
+
+    Returns:
+        A record for each pass: epoch, loss, the scores of `mask_scores` on the validation examples,
+        best.
+
+    Raises:
+        FileNotFoundError, ValueError: data or settings are not what they must be.
+        RuntimeError: no TensorBoard, no such device, or a loss that is not finite.
+    """
+    plan = plan or Plan()
+    check_choice("loss", loss, tuple(LOSSES))
+    folder = Path(out)
+    with join_processes(device) as processes:
+        if processes.rank:
+            notice = lambda text: None  # noqa: E731
+        examples, held_out, names = _split(data, validation, size, notice)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(plan.seed)
+        network = MaskNet(**(net or {}))
+        loss_module = LOSSES[loss]().to(processes.device)
+
+        def loss_of(trained: nn.Module, batch: Example) -> Tensor:
+            there = [t.to(processes.device) for t in (batch.picture, batch.target, batch.weights)]
+            return loss_module(trained(there[0]), *there[1:])
+
+        trainer = Trainer(
+            network,
+            loss_of,
+            examples,
+            collate,
+            plan=plan,
+            score=lambda trained: mask_scores(*_predict(trained, held_out, plan, processes.device)),
+            watch="iou",
+            keep_best=lambda trained: trained.save_pretrained(folder),
+            folder=folder,
+            settings={"loss": loss, "net": net or {}, "data": names, "torch": torch.__version__},
+            processes=processes,
+            loss=loss_module,
+        )
+        if trainer.resume():
+            notice(f"Going on from pass {trainer.epoch}, step {trainer.step}.")
+        if processes.rank:
+            return trainer.run()
+        logbook = Logbook(folder, trainer.epoch)
+        shown = collate([held_out[i] for i in range(min(SHOWN, len(held_out)))])
+        try:
+            return trainer.run(_Logging(logbook, shown, processes.device, watcher))
+        finally:
+            logbook.close()
+
+
+class _Logging:
+    """Passes on to TensorBoard and to another watcher."""
+
+    def __init__(
+        self, logbook: Logbook, shown: Example, device: torch.device, watcher: Watcher | None
+    ) -> None:
+        self.logbook, self.shown, self.device, self.watcher = logbook, shown, device, watcher
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """See Watcher."""
+        if self.watcher is not None:
+            self.watcher.step(epoch, step, steps, loss)
+
+    def epoch(self, record: dict[str, Any], net: nn.Module) -> None:
+        """See Watcher."""
+        epoch = record["epoch"]
+        numbers = {n: v for n, v in record.items() if n not in ("epoch", "best")}
+        self.logbook.scalars(epoch, numbers)
+        if record["best"]:
+            mask = predict(net, self.shown.picture.to(self.device))
+            self.logbook.pictures(
+                epoch, self.shown.picture, {"target": self.shown.target, "mask": mask}
+            )
+        self.logbook.flush()
+        if self.watcher is not None:
+            self.watcher.epoch(record, net)
+
+
+@torch.no_grad()
+def predict(net: nn.Module, pictures: Tensor) -> Tensor:
+    """The best masks (batch, height, width) of pictures (batch, 3, height, width)."""
+    return find_map(net(pictures)).mask
+
+
+def _predict(
+    net: nn.Module, examples: Dataset, plan: Plan, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Masks, targets and weights of all examples, on the CPU."""
+    masks, targets, weights = [], [], []
+    for first in range(0, len(examples), plan.batch):
+        last = min(first + plan.batch, len(examples))
+        batch = collate([examples[i] for i in range(first, last)])
+        masks.append(predict(net, batch.picture.to(device)).cpu())
+        targets.append(batch.target)
+        weights.append(batch.weights)
+    return torch.cat(masks), torch.cat(targets), torch.cat(weights)
+
+
+def _split(
+    data: str | os.PathLike,
+    validation: str | os.PathLike | float,
+    size: tuple[int, int] | None,
+    notice: Callable[[str], None],
+) -> tuple[Dataset, Dataset, str]:
+    """Examples to train on and to validate on, and what tells these data from others."""
+    examples = LabelledImages(data, size)
+    sources = [examples]
+    if isinstance(validation, float):
+        if not 0 < validation < 1:
+            raise ValueError(
+                f"--validation must be a path or a share in (0, 1); got {validation}. Use 0.2."
+            )
+        held = max(round(len(examples) * validation), 1)
+        if held >= len(examples):
+            raise ValueError(
+                f"--data must have at least 2 examples to hold one out; got {len(examples)}. "
+                "Give --validation another path."
+            )
+        cut = len(examples) - held
+        parts = [Subset(examples, range(cut)), Subset(examples, range(cut, len(examples)))]
+    else:
+        sources.append(LabelledImages(validation, size))
+        parts = list(sources)
+    for source in sources:
+        for path, reason in source.left_out:
+            notice(f"Left out {path}: {reason}")
+    return parts[0], parts[1], _digest(sources, size, len(parts[0]))
+
+
+def _digest(sources: Sequence[LabelledImages], size: tuple[int, int] | None, count: int) -> str:
+    """Tells data from other data without reading all of them again."""
+    text = repr((size, count, [[s.name(i) for i in range(len(s))] for s in sources]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
