@@ -14,6 +14,7 @@ from mrfmask.cli.infer import EXAMPLES, infer
 from mrfmask.cli.methods import methods
 from mrfmask.cli.path import EXAMPLES as PATH_EXAMPLES
 from mrfmask.cli.path import path
+from mrfmask.cli.train import train
 from mrfmask.cli.versions import versions
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(infer)
 app.command(epilog=PATH_EXAMPLES)(path)
+app.add_typer(train, name="train")
 app.command()(methods)
 app.command()(doctor)
 app.command(epilog=BENCH_EXAMPLES)(bench)

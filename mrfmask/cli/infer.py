@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mrfmask.cli.checkpoint import load_checkpoint
 from mrfmask.cli.inputs import check_pictures, find_inputs
 from mrfmask.cli.journal import Journal
 from mrfmask.cli.report import Report, print_error
@@ -90,6 +91,15 @@ def infer(
             metavar="NAME=VALUE",
             help="A weight of the potentials; repeat it for more. All have unary (strength of the "
             "picture) and pairwise (strength of the couplings); edge has threshold, spread detail.",
+            show_default=False,
+            rich_help_panel="Pictures",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A network that `mrfmask train` saved gives the potentials.",
             show_default=False,
             rich_help_panel="Pictures",
         ),
@@ -189,6 +199,7 @@ def infer(
     of its file, the settings and the files written for it are the same as before.
     """
     try:
+        network = None if checkpoint is None else load_checkpoint(checkpoint)
         if select is None:
             if budget is not None:
                 raise ValueError(
@@ -207,6 +218,7 @@ def infer(
                 size=size,
                 device=device or "cpu",
                 npz=npz,
+                checkpoint=network,
             )
         else:
             settings = check_selection(
@@ -225,9 +237,18 @@ def infer(
                     "--device": device,
                     "--npz": npz,
                 },
+                checkpoint=network,
             )
         images = find_inputs(inputs, out)
-        check_pictures(images, {"--potentials": potentials, "--weight": weight, "--size": size})
+        check_pictures(
+            images,
+            {
+                "--potentials": potentials,
+                "--weight": weight,
+                "--size": size,
+                "--checkpoint": checkpoint,
+            },
+        )
         journal = Journal(out)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         print_error(str(error))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mrfmask.cli.checkpoint import Checkpoint
 from mrfmask.cli.settings import LARGEST_SEED, parse_size
 from mrfmask.inference.method import check_choice, check_count
 from mrfmask.model import IsingGrid
@@ -36,6 +37,7 @@ class SelectSettings:
         budget: pixels on, as a number or a share of all.
         seed: the user's seed; None where nothing is drawn.
         size: (height, width) that pictures are resized to, or None.
+        checkpoint: a network whose unaries are the scores, or None.
         task, device, npz: as Settings has them; always the same here.
     """
 
@@ -43,6 +45,7 @@ class SelectSettings:
     budget: int | float
     seed: int | None
     size: tuple[int, int] | None
+    checkpoint: Checkpoint | None = None
     task: str = "select"
     device: str = "cpu"
     npz: bool = False
@@ -60,11 +63,16 @@ class SelectSettings:
         }
         if picture:
             record["size"] = list(self.size) if self.size else None
+            if self.checkpoint is not None:
+                record |= self.checkpoint.record()
         return record
 
     def model(self, picture: Tensor) -> IsingGrid:
         """The scores of a picture, as a model without couplings."""
-        scores = edge_scores(picture)[None]
+        if self.checkpoint is not None:
+            scores = self.checkpoint.model(picture).unary
+        else:
+            scores = edge_scores(picture)[None]
         return IsingGrid(scores, torch.zeros_like(scores[..., 1:]), torch.zeros_like(scores[:, 1:]))
 
     def solver(self, seed: int | None, picture: Tensor) -> Callable[[IsingGrid], Picks]:
@@ -90,6 +98,7 @@ def check_selection(
     seed: int | None,
     size: str | None,
     others: Mapping[str, Any],
+    checkpoint: Checkpoint | None = None,
 ) -> SelectSettings:
     """Settings from options, None where an option was not given.
 
@@ -99,6 +108,7 @@ def check_selection(
         seed: of selectors that draw.
         size: as HEIGHTxWIDTH.
         others: flags that --select has no use for, with what was given.
+        checkpoint: a network whose unaries are the scores of pictures.
 
     Raises:
         TypeError, ValueError: an option is malformed, missing, or of no use here.
@@ -130,6 +140,7 @@ def check_selection(
         budget=_parse_budget(budget),
         seed=seed,
         size=None if size is None else parse_size(size),
+        checkpoint=checkpoint,
     )
 
 

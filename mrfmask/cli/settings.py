@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mrfmask.cli.checkpoint import Checkpoint
 from mrfmask.inference import METHODS, find_map
 from mrfmask.inference.method import (
     FUNCTIONS,
@@ -36,19 +37,25 @@ class PictureSettings:
         potentials: name in POTENTIALS.
         weights: all its weights.
         size: (height, width) that pictures are resized to, or None.
+        checkpoint: a network that gives the potentials instead, or None.
     """
 
     potentials: str
     weights: dict[str, float]
     size: tuple[int, int] | None
+    checkpoint: Checkpoint | None = None
 
     def model(self, picture: Tensor) -> IsingGrid:
         """The potentials of a picture."""
+        if self.checkpoint is not None:
+            return self.checkpoint.model(picture)
         return POTENTIALS[self.potentials](picture, **self.weights)
 
     def picture_record(self) -> dict[str, Any]:
         """These settings for JSON."""
         size = list(self.size) if self.size else None
+        if self.checkpoint is not None:
+            return {**self.checkpoint.record(), "size": size}
         return {"potentials": self.potentials, "weights": self.weights, "size": size}
 
 
@@ -114,6 +121,7 @@ def check_settings(
     size: str | None,
     device: str,
     npz: bool,
+    checkpoint: Checkpoint | None = None,
 ) -> Settings:
     """Settings from options, None where an option was not given.
 
@@ -140,7 +148,7 @@ def check_settings(
         _used("--seed", ("seed",), task, kind)
     elif kind is not None and _uses(kind, "seed", task):
         seed = 0
-    picture = check_picture_settings(potentials, weight, size)
+    picture = check_picture_settings(potentials, weight, size, checkpoint)
     return Settings(
         task=task,
         method=method,
@@ -154,19 +162,29 @@ def check_settings(
 
 
 def check_picture_settings(
-    potentials: str | None, weight: Sequence[str], size: str | None
+    potentials: str | None,
+    weight: Sequence[str],
+    size: str | None,
+    checkpoint: Checkpoint | None = None,
 ) -> PictureSettings:
     """Settings from options, None where an option was not given.
 
     Raises:
-        ValueError: an option is malformed or unknown.
+        ValueError: an option is malformed, unknown, or of no use beside another.
     """
+    for flag, value in (("--potentials", potentials), ("--weight", weight)):
+        if checkpoint is not None and value:
+            raise ValueError(
+                f"{flag} must not be given with --checkpoint, whose network gives the potentials; "
+                f"got {flag} with --checkpoint {checkpoint.name}. Leave one of them out."
+            )
     potentials = potentials or "contrast"
     check_choice("--potentials", potentials, tuple(POTENTIALS))
     return PictureSettings(
         potentials=potentials,
         weights=_check_weights(potentials, weight),
         size=None if size is None else parse_size(size),
+        checkpoint=checkpoint,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def augment(example: Example, draws: torch.Generator) -> Example:
     target, weights = _resize(planes[3:], (height, width), "nearest-exact")
     contrast, shift = (1 + LIGHT * (2 * u - 1) for u in uniform[4:])
     picture = ((picture - 0.5) * contrast + 0.5 * shift).clamp(0, 1)
-    return Example(picture, target > 0.5, weights)
+    return replace(example, picture=picture, target=target > 0.5, weights=weights)
 
 
 def _resize(planes: Tensor, size: tuple[int, int], mode: str) -> Tensor:

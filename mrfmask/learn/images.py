@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import Dataset
@@ -24,11 +24,12 @@ IGNORED_FROM, FOREGROUND_FROM = 0.25, 0.75
 
 @dataclass(frozen=True)
 class Example:
-    """A picture (3, height, width) in [0, 1], its mask (height, width), weights of its pixels."""
+    """A picture in [0, 1], its mask, the weights of its pixels, its number in the data set."""
 
     picture: Float[Tensor, "3 height width"]
-    target: Tensor
-    weights: Tensor
+    target: Bool[Tensor, "height width"]
+    weights: Float[Tensor, "height width"]
+    index: Int[Tensor, ""]
 
 
 class LabelledImages(Dataset):
@@ -76,7 +77,7 @@ class LabelledImages(Dataset):
     def __getitem__(self, index: int) -> Example:
         if self._examples is not None:
             return self._examples[index]
-        return _resized(_read_pair(*self._pairs[index]), self.size)
+        return _resized(_read_pair(*self._pairs[index], index), self.size)
 
     def name(self, index: int) -> str:
         """What the example is called: the picture's file name, or its number."""
@@ -99,7 +100,7 @@ class LabelledImages(Dataset):
                 self.left_out.append((str(alone[stem]), f"no {other} of that name"))
                 continue
             try:
-                example = _read_pair(pictures[stem], masks[stem])
+                example = _read_pair(pictures[stem], masks[stem], len(pairs))
             except (OSError, ValueError) as error:
                 self.left_out.append((str(pictures[stem]), str(error)))
                 continue
@@ -123,8 +124,7 @@ class LabelledImages(Dataset):
 
 def collate(examples: Sequence[Example]) -> Example:
     """Examples of one size as a batch."""
-    columns = ((e.picture, e.target, e.weights) for e in examples)
-    return Example(*(torch.stack(column) for column in zip(*columns, strict=True)))
+    return Example(*(torch.stack([getattr(e, f.name) for e in examples]) for f in fields(Example)))
 
 
 def _pictures_in(folder: Path) -> list[Path]:
@@ -132,7 +132,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _read_pair(picture_path: Path, mask_path: Path) -> Example:
+def _read_pair(picture_path: Path, mask_path: Path, index: int) -> Example:
     picture, grey = read_picture(picture_path), read_picture(mask_path).mean(dim=0)
     if grey.shape != picture.shape[1:]:
         raise ValueError(
@@ -140,7 +140,7 @@ def _read_pair(picture_path: Path, mask_path: Path) -> Example:
             f"{tuple(grey.shape)} in {mask_path}. Make it again from the picture."
         )
     known = (grey < IGNORED_FROM) | (grey > FOREGROUND_FROM)
-    return Example(picture, grey > FOREGROUND_FROM, known.float())
+    return Example(picture, grey > FOREGROUND_FROM, known.float(), torch.tensor(index))
 
 
 def _read_arrays(path: Path) -> list[Example]:
@@ -164,7 +164,10 @@ def _read_arrays(path: Path) -> list[Example]:
         )
     pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
     targets = torch.from_numpy(mask.astype(bool))
-    return [Example(p, t, torch.ones(t.shape)) for p, t in zip(pictures, targets, strict=True)]
+    return [
+        Example(picture, target, torch.ones(target.shape), torch.tensor(index))
+        for index, (picture, target) in enumerate(zip(pictures, targets, strict=True))
+    ]
 
 
 def _resized(example: Example, size: tuple[int, int] | None) -> Example:
@@ -173,4 +176,4 @@ def _resized(example: Example, size: tuple[int, int] | None) -> Example:
     picture = interpolate(example.picture[None], size, mode="bilinear", antialias=True)[0]
     labels = torch.stack([example.target.float(), example.weights])
     target, weights = interpolate(labels[None], size, mode="nearest-exact")[0]
-    return Example(picture.clamp(0, 1), target > 0.5, weights)
+    return replace(example, picture=picture.clamp(0, 1), target=target > 0.5, weights=weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,24 @@ from mrfmask.learn.images import Example, LabelledImages, collate
 from mrfmask.learn.logbook import Logbook
 from mrfmask.learn.loop import Trainer, Watcher
 from mrfmask.learn.plan import Plan
-from mrfmask.learn.processes import join_processes
+from mrfmask.learn.processes import Processes, join_processes
 from mrfmask.learn.scores import mask_scores
 from mrfmask.nn import MaskNet
 from mrfmask.nn.losses import (
-    LogLikelihood,
+    Loss,
     MeanFieldLikelihood,
     Perceptron,
+    PersistentLikelihood,
     PseudoLikelihood,
     StructuredHinge,
 )
 
-LOSSES: dict[str, Callable[[], nn.Module]] = {
+LOSSES: dict[str, type[Loss]] = {
     "hinge": StructuredHinge,
     "perceptron": Perceptron,
     "pseudo_likelihood": PseudoLikelihood,
-    "likelihood": LogLikelihood,
     "mean_field": MeanFieldLikelihood,
+    "likelihood": PersistentLikelihood,
 }
 # Validation pictures that TensorBoard shows.
 SHOWN = 4
@@ -87,11 +89,15 @@ def train_segmentation(
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         network = MaskNet(**(net or {}))
-        loss_module = LOSSES[loss]().to(processes.device)
+        loss_module = _make_loss(loss, examples, plan, processes).to(processes.device)
 
         def loss_of(trained: nn.Module, batch: Example) -> Tensor:
-            there = [t.to(processes.device) for t in (batch.picture, batch.target, batch.weights)]
-            return loss_module(trained(there[0]), *there[1:])
+            picture, target, *rest = (
+                getattr(batch, f.name).to(processes.device) for f in fields(batch)
+            )
+            known = rest if loss == "likelihood" else rest[:1]
+            # A share of the pixels, rather than their number.
+            return loss_module(trained(picture), target, *known) / target[0].numel()
 
         trainer = Trainer(
             network,
@@ -117,6 +123,20 @@ def train_segmentation(
             return trainer.run(_Logging(logbook, shown, processes.device, watcher))
         finally:
             logbook.close()
+
+
+def _make_loss(name: str, examples: Dataset, plan: Plan, processes: Processes) -> Loss:
+    if name != "likelihood":
+        return LOSSES[name]()
+    if processes.count > 1:
+        raise ValueError(
+            f"--loss must not be likelihood where each process would have chains of its own; got "
+            f"{processes.count} processes. Use one, or pseudo_likelihood."
+        )
+    # Numbers of examples in the data set, of which some may be held out.
+    images = max(int(examples[i].index) for i in range(len(examples))) + 1
+    shape = tuple(examples[0].target.shape)
+    return PersistentLikelihood(images=images, shape=shape, seed=plan.seed)
 
 
 class _Logging:

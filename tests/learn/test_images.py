@@ -78,6 +78,7 @@ def test_arrays_give_examples(tmp_path):
     assert np.array_equal(examples[1].target.numpy(), mask[1])
     assert np.array_equal((examples[1].picture * 255).round().byte().permute(1, 2, 0), rgb[1])
     assert examples[1].weights.eq(1).all()
+    assert collate([examples[0], examples[1]]).index.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def marked(height=20, width=30):
     target = target.repeat_interleave(2, 0).repeat_interleave(2, 1)
     weights = torch.zeros(height, width)
     weights[:, : width // 2] = 1
-    return Example(torch.stack([target.float(), weights, weights]), target, weights)
+    red_and_green = torch.stack([target.float(), weights, weights])
+    return Example(red_and_green, target, weights, torch.tensor(0))
 
 
 def test_augmentation_moves_picture_and_mask_alike():
