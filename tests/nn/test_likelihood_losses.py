@@ -34,6 +34,7 @@ def clamped_example(signs="any", periodic=False):
     target = (torch.rand(2, 3, 3, generator=generator) < 0.5) & ~clamp
     known = torch.ones(2, 3, 3, dtype=torch.float64)
     known[0, 0, 0] = known[1, 2, 1] = known[1, 0, 2] = 0.0
+    target[1, 0, 2] = True  # clamped off, and not known
     return model.clamp(off=clamp), target, known
 
 
@@ -76,8 +77,9 @@ def test_pseudo_likelihood_gradient_is_that_of_finite_differences(periodic):
 def test_pseudo_likelihood_finds_the_conditionals():
     model, target, weights = clamped_example()
     on = PseudoLikelihood(beta=0.8).details(model, target, weights).found
+    state = torch.where(model.clamped, model.unary > 0, target)
     for b, y, x in (~model.clamped).nonzero().tolist():
-        p = conditional(model, target, 0.8, b, y, x)
+        p = conditional(model, state, 0.8, b, y, x)
         assert on[b, y, x].item() == pytest.approx(p if target[b, y, x] else 1 - p)
     assert torch.equal(on[model.clamped], torch.zeros(2, dtype=torch.float64))
 
@@ -92,14 +94,14 @@ def test_exact_likelihood_is_that_of_enumeration(example, beta):
 
 @pytest.mark.parametrize("periodic", [False, True])
 def test_exact_likelihood_gradient_is_that_of_finite_differences(periodic):
-    model, target, weights = clamped_example(periodic=periodic)
-    for known in (weights, torch.ones_like(weights)):
-        expected = finite_differences(
-            lambda m, known=known: (
-                -sum(log_likelihood(m, target, known > 0, 1.3, b) for b in range(2))
-            ),
-            model,
-        )
+    model, mask, weights = clamped_example(periodic=periodic)
+    whole = (mask & ~model.clamped, torch.ones_like(weights))
+    for target, known in ((mask, weights), whole):
+
+        def oracle(m, target=target, known=known):
+            return -sum(log_likelihood(m, target, known > 0, 1.3, b) for b in range(2))
+
+        expected = finite_differences(oracle, model)
         loss = ExactLikelihood(beta=1.3, reduction="none")
         for gradient, other in zip(gradients(loss, model, target, known), expected, strict=True):
             assert torch.allclose(gradient, other, atol=1e-6)

@@ -188,3 +188,19 @@ def test_perceptron_is_zero_at_the_minimum():
     model = random_grid(2, 20, 20, coupling=0.5)
     best = Perceptron().details(model, model.unary > 0).found.mask
     assert Perceptron()(model, best).item() < 1e-3
+
+
+def test_perceptron_of_a_tie_is_not_negative_by_rounding():
+    # A mask and its opposite have the same energy up to rounding: sum unary x = 0.
+    model = random_grid(200, 2, 5, coupling=5.0, seed=1, dtype=torch.float64)
+    x = torch.ones(200, 2, 5, dtype=torch.float64)
+    x[:, 0, 0] = -1
+    unary, right, down = model.unary.clone(), model.right.clone(), model.down.clone()
+    for pairs in (right, down):
+        pairs[:, 0, 0] *= -1  # both signs: by elimination, whose gap is 0
+    unary[:, 1, 4] -= (unary * x).sum(dim=(1, 2))
+    model = IsingGrid(unary, right, down)
+    for target in (x > 0, x < 0):
+        value = Perceptron(reduction="none")(model, target)
+        assert bool((value >= 0).all())
+        assert int((value < 1e-12).sum()) > 20

@@ -120,8 +120,8 @@ def test_persistent_likelihood_trains_to_the_means_of_the_targets():
     grid = random_grid(1, 3, 3, coupling=0.0)
     unary = torch.zeros(3, 3, requires_grad=True)
     loss = PersistentLikelihood(images=400, shape=(3, 3), sweeps=2)
-    step = torch.optim.SGD([unary], lr=0.5)
-    for _ in range(60):
+    step = torch.optim.SGD([unary], lr=0.8)
+    for _ in range(30):
         step.zero_grad()
         model = type(grid)(
             unary.expand(400, 3, 3), grid.right.expand(400, 3, 2), grid.down.expand(400, 2, 3)

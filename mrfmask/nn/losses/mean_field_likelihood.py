@@ -55,5 +55,5 @@ class MeanFieldLikelihood(Loss):
         logits = mean_field_logits(
             model, beta=self.beta, max_sweeps=self.max_sweeps, tolerance=self.tolerance
         )
-        value = log_loss(logits, target, torch.where(model.clamped, 0.0, weights))
+        value = log_loss(logits, target, weights)
         return LossDetails(value=value, found=torch.sigmoid(logits.detach()))

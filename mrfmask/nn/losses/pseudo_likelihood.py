@@ -60,7 +60,8 @@ def log_loss(
 ) -> Float[Tensor, " batch"]:
     """``-sum_i weight_i log p(target_i)`` of independent pixels with these log odds, in float64.
 
-    Logits must be finite where the weight is not 0, and are not looked at elsewhere.
+    Where the weight is 0 the logits are not looked at; elsewhere infinite ones must agree with the
+    target, and add nothing.
     """
     against = torch.where(target, -logits, logits).masked_fill(weights == 0, 0.0)
     terms = torch.nn.functional.softplus(against.to(torch.float64))
