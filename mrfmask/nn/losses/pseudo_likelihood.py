@@ -16,9 +16,9 @@ class PseudoLikelihood(Loss):
     r"""``-sum_i weight_i log p(x_i = target_i | x_j = target_j for its neighbours j)``, in nats.
 
     ``p(x_i = on | rest) = sigmoid(2 beta (unary_i + sum_j pairwise_ij target_j))``. It needs no
-    inference, and its minimum over many examples is that of the likelihood; on few it overrates
-    couplings. A pixel of weight 0 is not predicted, but its target state counts for its neighbours
-    (a clamped one counts as clamped). Clamped pixels add nothing.
+    inference, and over many examples of a model its minimum is that of the likelihood; on few it
+    overrates couplings. A pixel of weight 0 is not predicted, but its target state counts for its
+    neighbours (a clamped one counts as clamped). Clamped pixels add nothing.
 
     Args:
         beta: inverse temperature, positive.
