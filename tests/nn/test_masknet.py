@@ -7,10 +7,11 @@ import re
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, pad
 
 import mrfmask as mm
 from mrfmask.nn import MaskNet
+from mrfmask.nn.pyramid import FeaturePyramid
 
 POTENTIALS = ("unary", "right", "down")
 
@@ -105,6 +106,23 @@ def test_masknet_shifts_potentials_with_the_image():
     here, there = unary[0, 80:128, 80:128], unary[1, 88:136, 96:144]
     assert here.std() > 0.01
     torch.testing.assert_close(here, there, atol=1e-4, rtol=1e-4)
+
+
+def test_masknet_continues_sides_that_eight_does_not_divide_by_their_last_pixel():
+    net = net_with_large_weights()
+    image = torch.rand(1, 3, 13, 18)
+    continued = net(pad(image, (0, 6, 0, 3), mode="replicate")).unary[:, :13, :18]
+    torch.testing.assert_close(net(image).unary, continued)
+
+
+def test_pyramid_interpolates_maps_linearly():
+    pyramid = FeaturePyramid(3, (1,), 8)
+    nn.init.ones_(pyramid.lateral[0].weight)
+    joined = []
+    pyramid.join.register_forward_pre_hook(lambda _, inputs: joined.extend(inputs))
+    pyramid(torch.zeros(1, 3, 1, 24), torch.arange(6.0).reshape(1, 1, 1, 6))
+    steps = joined[0][0, 0, 0].diff()
+    torch.testing.assert_close(steps[2:-2], torch.full((19,), 0.25))
 
 
 def test_masknet_treats_every_image_of_a_batch_as_if_alone_while_training(net):
