@@ -13,8 +13,8 @@ from torch.nn.functional import softplus
 from mrfmask.inference.method import check_choice, check_count
 from mrfmask.model import IsingGrid
 
-Coupling = Literal["associative", "repulsive", "free"]
-SIGNS: dict[Coupling, int] = {"associative": 1, "repulsive": -1, "free": 0}
+Coupling = Literal["associative", "repulsive", "free", "none"]
+SIGNS: dict[Coupling, int] = {"associative": 1, "repulsive": -1, "free": 0, "none": 0}
 
 # Strength of the couplings before training: far from any phase transition (0.44 on this grid), and
 # softplus is not yet flat.
@@ -36,7 +36,7 @@ class IsingHead(nn.Module):
     transposed couplings. Outputs are potentials, not probabilities: ``2 unary`` is a logit, any
     real number.
 
-    Before training, all couplings are about 0.05 (-0.05 if repulsive, 0 if free), and pixels away
+    Before training, all couplings are about 0.05 (-0.05 if repulsive, else 0), and pixels away
     from the border are on with probability `rate`. For that the bias of the unaries is
     ``logit(rate) / 2 - 4 coupling (2 rate - 1)``, what four neighbours of that mean leave to the
     unary in mean field. `torch.manual_seed` decides the other weights.
@@ -47,7 +47,8 @@ class IsingHead(nn.Module):
     Args:
         in_channels: channels of the feature map, at least 1.
         coupling: "associative" (all couplings positive: MAP is one minimum cut), "repulsive" (all
-            negative: the same after flipping every second pixel), or "free" (any signs).
+            negative: the same after flipping every second pixel), "free" (any signs), or "none":
+            all 0, every pixel by itself, as in usual segmentation networks.
         rate: share of pixels on at the start, within (0, 1).
         hidden: channels of the hidden layers, at least 1.
         learn_scale: learn the positive factor of all potentials, an inverse temperature, by its
@@ -94,22 +95,26 @@ class IsingHead(nn.Module):
         self.unary = nn.Sequential(
             nn.Conv2d(in_channels, hidden, 1), nn.GELU(), nn.Conv2d(hidden, 1, 1)
         )
-        self.sums = nn.Conv2d(in_channels, hidden, 1)
-        self.differences = nn.Conv2d(in_channels, hidden, 1, bias=False)
-        self.pairwise = nn.Sequential(nn.GELU(), nn.Conv2d(hidden, 1, 1))
+        lasts = [self.unary[-1]]
+        if coupling != "none":
+            self.sums = nn.Conv2d(in_channels, hidden, 1)
+            self.differences = nn.Conv2d(in_channels, hidden, 1, bias=False)
+            self.pairwise = nn.Sequential(nn.GELU(), nn.Conv2d(hidden, 1, 1))
+            lasts.append(self.pairwise[-1])
         log_scale = torch.zeros(())
         if learn_scale:
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
-        for last in (self.unary[-1], self.pairwise[-1]):
+        for last in lasts:
             nn.init.normal_(last.weight, std=START_DEVIATION)
         start = self.sign * START_COUPLING
         field = (math.log(rate) - math.log1p(-rate)) / 2 - 4 * start * (2 * rate - 1)
         nn.init.constant_(self.unary[-1].bias, field)
-        # The inverse of softplus.
-        raw = math.log(math.expm1(START_COUPLING)) if self.sign else 0.0
-        nn.init.constant_(self.pairwise[-1].bias, raw)
+        if coupling != "none":
+            # The inverse of softplus.
+            raw = math.log(math.expm1(START_COUPLING)) if self.sign else 0.0
+            nn.init.constant_(self.pairwise[-1].bias, raw)
 
     def forward(self, features: Float[Tensor, "batch channels height width"]) -> IsingGrid:
         """The model of a batch of feature maps.
@@ -136,9 +141,12 @@ class IsingHead(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(dtype)
             unary = self.unary(features).squeeze(1)
-            sums, differences = self.sums(features), self.differences(features)
-            right = self._couplings(sums, differences, dim=3)
-            down = self._couplings(sums, differences, dim=2)
+            if self.coupling == "none":
+                right, down = torch.zeros_like(unary[..., 1:]), torch.zeros_like(unary[:, 1:])
+            else:
+                sums, differences = self.sums(features), self.differences(features)
+                right = self._couplings(sums, differences, dim=3)
+                down = self._couplings(sums, differences, dim=2)
             # Of a network in half precision, too, the model has float32.
             dtype = torch.promote_types(dtype, torch.float32)
             scale = self.log_scale.to(dtype).exp()

@@ -13,6 +13,7 @@ from torch.nn.functional import gelu, linear
 
 import mrfmask as mm
 from mrfmask.nn import IsingHead
+from mrfmask.nn.losses import PseudoLikelihood
 
 COUPLINGS = ("associative", "repulsive", "free")
 
@@ -97,6 +98,23 @@ def test_head_starts_at_its_rate(coupling, rate):
     strength = {"associative": 0.05, "repulsive": -0.05, "free": 0.0}[coupling]
     for name in ("right", "down"):
         assert (getattr(model, name) - strength).abs().max() < 0.01
+
+
+def test_head_without_couplings_is_a_pixel_classifier():
+    """Its pseudo-likelihood is the cross entropy with logits of twice the unary."""
+    head = IsingHead(4, "none", rate=0.2)
+    model = head(torch.randn(2, 4, 6, 5))
+    assert not model.right.any()
+    assert not model.down.any()
+    assert set(dict(head.named_children())) == {"unary"}
+    target = torch.rand(2, 6, 5) < 0.4
+    loss = PseudoLikelihood()(model, target)
+    logits = 2 * model.unary.double()
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, target.double(), reduction="sum"
+    )
+    assert loss.item() == pytest.approx(entropy.item() / 2, rel=1e-6)
+    loss.backward()
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)

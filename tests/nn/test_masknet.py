@@ -210,7 +210,7 @@ WRONG = [
     (lambda: MaskNet(0), ValueError, "in_channels must lie in 1..65536; got 0."),
     (lambda: MaskNet(width=20), ValueError, "width must be a multiple of 8; got 20."),
     (lambda: MaskNet(width=0), ValueError, "width must lie in 8..65536; got 0."),
-    (lambda: MaskNet(coupling="none"), ValueError, "coupling must be one of 'associative'"),
+    (lambda: MaskNet(coupling="any"), ValueError, "coupling must be one of 'associative'"),
     (lambda: MaskNet(rate=2.0), ValueError, "rate must lie strictly between 0 and 1; got 2.0."),
     (
         lambda: MaskNet(features="resnet18", feature_channels=[4]),
