@@ -33,7 +33,7 @@ struct alignas(32) Site {
 // Moves whose draws are made together, which keeps the processor busier than one by one.
 constexpr int64_t kMoves = 128;
 // Pixels on their way from memory while others are looked at.
-constexpr int64_t kAhead = 12;
+constexpr int64_t kAhead = 8;
 
 struct MoveDraws {
   uint32_t on[kMoves], off[kMoves], heat[kMoves], unused[kMoves];
