@@ -28,7 +28,8 @@ class Kawasaki(Method):
     with probability ``1 / (1 + exp(beta * (E_after - E_before)))``: detailed balance holds with
     respect to p, restricted to the masks of the count. A sweep is as many moves as an image has
     pixels that are not clamped. Draws are a pure function of (seed, image, chain, sweep, move).
-    Works in float32 on the CPU's threads, also for models on a card.
+    Works in float32 on the CPU's threads, also for models on a card; traced energies are sums of
+    whole multiples of a unit, 2^-49 of the largest potential or so.
 
     Args:
         budget: pixels on, clamped ones included; an int, or a fraction of all pixels as a float;

@@ -111,12 +111,75 @@ def test_kawasaki_move_is_in_detailed_balance(model):
     assert (1 - gap) ** (40 * free) < 1e-6
 
 
+def reference_chain(model, count, sweeps, key, stream, chain):
+    """The same chain in plain Python: draws by their addresses, energies in float64."""
+
+    def words(block, step, purpose):
+        return _native.philox([block, step, stream, chain * 8 + purpose], key)
+
+    clamped = model.clamped[0].flatten().tolist()
+    mask = (model.unary[0] == math.inf).flatten().tolist()
+    free = [i for i, fixed in enumerate(clamped) if not fixed]
+    shuffled = list(free)
+    for t in range(count - sum(mask)):
+        high, low, _, _ = words(t, 0, 2)
+        other = t + ((high << 32 | low) * (len(free) - t) >> 64)
+        shuffled[t], shuffled[other] = shuffled[other], shuffled[t]
+        mask[shuffled[t]] = True
+    for sweep in range(sweeps):
+        lists = [[i for i in free if mask[i] == state] for state in (True, False)]
+        for move in range(len(free)):
+            *picks, heat, _ = words(move, sweep, 4)
+            products = [d * len(pixels) for d, pixels in zip(picks, lists, strict=True)]
+            places = [p >> 32 for p in products]
+            pair = [pixels[place] for pixels, place in zip(lists, places, strict=True)]
+            after = list(mask)
+            after[pair[0]], after[pair[1]] = False, True
+            both = torch.tensor([[mask], [after]]).reshape(1, 2, *model.shape[1:])
+            rise = (model.energy(both)[0].diff()).item()
+            # The unlikely state takes the lowest draws, or the highest where it is to stay.
+            on = heat + 0.5 < 2**32 / (1 + math.exp(rise)) if rise > 0 else None
+            if on is None:
+                on = 2**32 - heat - 0.5 >= 2**32 / (1 + math.exp(-rise))
+            if on:
+                mask = after
+                for pixels, place, pixel in zip(lists, places, reversed(pair), strict=True):
+                    pixels[place] = pixel
+    return torch.tensor(mask).reshape(model.shape[1:])
+
+
+@pytest.mark.parametrize(("size", "periodic"), [((5, 8), False), ((1, 9), True), ((13, 14), True)])
+def test_kawasaki_is_the_chain_in_plain_python(size, periodic):
+    model = random_grid(2, *size, coupling=0.7, signs="any", periodic=periodic, seed=6)
+    model = model.clamp(
+        on=(torch.arange(size[0] * size[1]) % 8 == 2).reshape(1, *size).repeat(2, 1, 1)
+    )
+    count = size[0] * size[1] // 3
+    samples = sample(model, budget=count, sweeps=1, burn_in=2, chains=2, seed=2**40 + 3)
+    for image, chain in ((0, 1), (1, 0)):
+        expected = reference_chain(model[image], count, 3, 2**40 + 3, image, chain)
+        assert torch.equal(samples.masks[image, chain], expected)
+
+
+def test_kawasaki_refuses_draws_that_make_picks_unequal():
+    """2^32 modulo 5 is 1: the first place of five would have one draw more than the others."""
+    model = IsingGrid(
+        torch.tensor([[[9.0] * 5 + [-9.0] * 5]]), torch.zeros(1, 1, 9), torch.zeros(1, 0, 10)
+    )
+    mask = np.arange(10)[None] >= 5
+    for place in range(5):
+        first = -(-place * 2**32 // 5)  # the lowest draw that picks it
+        for draws in ((first, pick(1, 5)), (pick(1, 5), first)):
+            moved = (one_move(model, 1.0, mask, (*draws, 2**31)) != mask).any()
+            assert moved == (place > 0)
+
+
 @pytest.mark.parametrize("count", [1, 3, 8, 15])
 @pytest.mark.parametrize("periodic", [False, True])
 def test_kawasaki_visits_masks_as_often_as_they_are_probable(count, periodic):
     model = random_grid(1, 4, 4, coupling=0.6, signs="any", periodic=periodic, seed=count)
     masks, p = masks_with(model, count)
-    chains = 100_000 if count == 8 else 30_000
+    chains = 60_000 if count == 8 else 20_000
     samples = sample(model, budget=count, sweeps=1, burn_in=39, chains=chains, seed=5).masks[0]
     visits = np.bincount(numbers_of(samples), minlength=2**16)[numbers_of(masks)]
     assert visits.sum() == chains
