@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import time
 from pathlib import Path
 
@@ -125,7 +126,12 @@ def main() -> None:
         for height, width, numpy_chains in SIZES
         for share in SHARES
     }
-    machine = {"processor": processor(), "cores": 1, "date": datetime.date.today().isoformat()}
+    machine = {
+        "processor": processor(),
+        "cores": 1,
+        "load": round(os.getloadavg()[0], 1),  # others share the caches
+        "date": datetime.date.today().isoformat(),
+    }
     RESULTS.write_text(json.dumps({"machine": machine, "swaps": cases}, indent=1) + "\n")
     print(table(cases))
 
