@@ -2,6 +2,7 @@
 #include "loops.h"
 
 #include "energy.h"
+#include "kawasaki.h"
 #include "mean_field.h"
 #ifdef __AVX2__
 #include "chains_run.h"
@@ -41,7 +42,8 @@ double energy(const Grid& g, const EnergyUnits& units, const uint8_t* mask) {
 }
 
 // Adds 1 where the two pixels of a coupling are equal.
-void count_equal(const Grid& g, const GibbsOutput& out) {
+template <typename Output>
+void count_equal(const Grid& g, const Output& out) {
   const uint8_t* mask = out.mask;
   const int64_t columns = right_columns(g);
   for (int64_t y = 0; y < g.height; ++y) {
@@ -123,6 +125,45 @@ void gibbs_image(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
   }
 }
 
+template <bool torus>
+void kawasaki_chain(const Grid& g, const KawasakiRun& run, KawasakiOutput& out, Poll poll) {
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  for (int64_t i = 0; i < pixels; ++i) {
+    if (is_clamp(g.unary[i]) || !run.start_given) out.mask[i] = g.unary[i] == INFINITY;
+  }
+  Exchange e = make_exchange(g, run.beta, out.mask, out.workspace);
+  const Stream stream{run.key, run.stream, run.chain};
+  if (!run.start_given) start_at_random(e, run, stream);
+  const EnergyUnits units = energy_units(g);
+  memset(out.counts, 0, static_cast<size_t>(pixels) * sizeof *out.counts);
+  out.exchanges = 0;
+  for (int64_t sweep = 0; sweep < run.burn_in + run.sweeps; ++sweep) {
+    poll();
+    list_pixels(e);
+    const uint32_t number = run.sweep_offset + static_cast<uint32_t>(sweep);
+    const int64_t exchanges = exchange_sweep<torus>(e, stream, number, poll);
+    if (sweep < run.burn_in) continue;
+    for (int64_t i = 0; i < pixels; ++i) out.mask[i] = e.spins[i] > 0;
+    for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
+    if (run.keep_pairs) count_equal(g, out);
+    out.energies[sweep - run.burn_in] = energy_of(g, units, e.spins);
+    out.exchanges += exchanges;
+  }
+}
+
+void kawasaki_image(const Grid& g, const KawasakiRun& run, KawasakiOutput& out, Poll poll) {
+  g.periodic ? kawasaki_chain<true>(g, run, out, poll) : kawasaki_chain<false>(g, run, out, poll);
+}
+
+bool one_exchange(const Grid& g, double beta, const uint32_t* draws, uint8_t* mask,
+                  void* workspace) {
+  Exchange e = make_exchange(g, beta, mask, workspace);
+  list_pixels(e);
+  const bool moved = exchange<true>(e, draws[0], draws[1], draws[2]);
+  for (int64_t i = 0; i < e.pixels; ++i) mask[i] = e.spins[i] > 0;
+  return moved;
+}
+
 void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll) {
   const float rate = log2_odds_rate(run.beta);
   const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
@@ -173,8 +214,15 @@ int64_t workspace_bytes(const Grid&, int64_t) { return 0; }
 }  // namespace
 
 extern const Loops loops;
-const Loops loops{
-    MRFMASK_STRING(MRFMASK_ISA), kChainsAtOnce, workspace_bytes, gibbs_image, mean_field_image, on};
+const Loops loops{MRFMASK_STRING(MRFMASK_ISA),
+                  kChainsAtOnce,
+                  workspace_bytes,
+                  gibbs_image,
+                  mean_field_image,
+                  kawasaki_bytes,
+                  kawasaki_image,
+                  on,
+                  one_exchange};
 
 }  // namespace MRFMASK_ISA
 }  // namespace mrfmask

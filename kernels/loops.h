@@ -39,6 +39,31 @@ struct GibbsOutput {
   void* workspace;       // workspace_bytes(grid, chains) bytes, aligned to 64
 };
 
+// One chain of masks with a given number of pixels on.
+struct KawasakiRun {
+  double beta;
+  int64_t burn_in;
+  int64_t sweeps;
+  uint32_t sweep_offset;
+  uint64_t key;
+  uint32_t stream;
+  uint32_t chain;
+  bool start_given;
+  int64_t count;  // pixels on, clamped ones included; a start that is given has so many
+  bool keep_pairs;
+};
+
+// As GibbsOutput, of one chain.
+struct KawasakiOutput {
+  uint8_t* mask;
+  int32_t* counts;
+  double* energies;
+  int64_t* right_equal;
+  int64_t* down_equal;
+  int64_t exchanges;  // moves of kept sweeps that exchanged two pixels
+  void* workspace;    // kawasaki_bytes(grid) bytes, aligned to 64
+};
+
 struct MeanFieldRun {
   double beta;
   int64_t max_sweeps;
@@ -60,7 +85,12 @@ struct Loops {
   int64_t (*workspace_bytes)(const Grid& grid, int64_t chains);
   void (*gibbs)(const Grid& grid, const GibbsRun& run, const GibbsOutput& out, Poll poll);
   void (*mean_field)(const Grid& grid, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll);
+  int64_t (*kawasaki_bytes)(const Grid& grid);
+  void (*kawasaki)(const Grid& grid, const KawasakiRun& run, KawasakiOutput& out, Poll poll);
   bool (*heat_bath_on)(float log2_odds, uint32_t r);
+  // One Kawasaki move of a mask, from three given draws: for tests.
+  bool (*exchange)(const Grid& grid, double beta, const uint32_t* draws, uint8_t* mask,
+                   void* workspace);
 };
 
 // The best loops that this processor can run, or the named ones ("avx512", "avx2", "baseline");

@@ -64,6 +64,7 @@ enum Purpose : uint32_t {
   kHeatBathLow = 1,   // lower 16 bits, looked at once in about 2^16 updates
   kStart = 2,         // state before the first sweep
   kExact = 3,         // independent exact samples
+  kExchange = 4,      // which two pixels a move picks, and whether they are exchanged
 };
 
 // One stream of draws: an image (key, stream) and a chain.

@@ -8,6 +8,7 @@ from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
+from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
@@ -25,6 +26,7 @@ __all__ = [
     "GraphCut",
     "Ilp",
     "IsingGrid",
+    "Kawasaki",
     "LongRange",
     "MapResult",
     "Marginals",

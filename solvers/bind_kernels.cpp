@@ -147,6 +147,68 @@ void gibbs(Array<const float, 3> unary, Array<const float, 3> right, Array<const
   for_each_item(static_cast<int64_t>(groups.size()), threads, run_group, SignalCheck());
 }
 
+// exchanges: images x chains.
+void kawasaki(Array<const float, 3> unary, Array<const float, 3> right, Array<const float, 3> down,
+              bool periodic, Array<const double, 1> beta, Array<const int64_t, 1> count,
+              Array<const int64_t, 2> seed, int64_t burn_in, int64_t sweep_offset, bool start_given,
+              Array<uint8_t, 4> mask, Array<int32_t, 4> counts, Array<double, 3> energies,
+              Array<int64_t, 3> right_equal, Array<int64_t, 3> down_equal,
+              Array<int64_t, 2> exchanges, int threads, const std::string& isa) {
+  const Loops& loops = loops_named(isa);
+  const Batch batch{unary, right, down, periodic};
+  const int64_t chains = static_cast<int64_t>(mask.shape(1));
+  const int64_t sweeps = static_cast<int64_t>(energies.shape(2));
+  const bool keep_pairs = right_equal.shape(0) > 0;
+  const int64_t right_size = static_cast<int64_t>(right.shape(1) * right.shape(2));
+  const int64_t down_size = static_cast<int64_t>(down.shape(1) * down.shape(2));
+  const nb::gil_scoped_release release;
+  std::mutex pairs;
+  const auto run_chain = [&](int64_t item, auto poll) {
+    const int64_t image = item / chains;
+    const Grid grid = batch.image(image);
+    const KawasakiRun run{beta.data()[image],
+                          burn_in,
+                          sweeps,
+                          static_cast<uint32_t>(sweep_offset),
+                          static_cast<uint64_t>(seed.data()[2 * image]),
+                          static_cast<uint32_t>(seed.data()[2 * image + 1]),
+                          static_cast<uint32_t>(item % chains),
+                          start_given,
+                          count.data()[image],
+                          keep_pairs};
+    const Workspace workspace = make_workspace(loops.kawasaki_bytes(grid));
+    PairCounts right_pairs(right_equal.data() + image * right_size, keep_pairs ? right_size : 0,
+                           pairs);
+    PairCounts down_pairs(down_equal.data() + image * down_size, keep_pairs ? down_size : 0, pairs);
+    KawasakiOutput out{mask.data() + item * batch.pixels(),
+                       counts.data() + item * batch.pixels(),
+                       energies.data() + item * sweeps,
+                       right_pairs.data(),
+                       down_pairs.data(),
+                       0,
+                       workspace.get()};
+    loops.kawasaki(grid, run, out, as_poll(poll));
+    right_pairs.add_to_total();
+    down_pairs.add_to_total();
+    exchanges.data()[item] = out.exchanges;
+  };
+  for_each_item(batch.size() * chains, threads, run_chain, SignalCheck());
+}
+
+// Moves of one mask, one after the other from their three draws each: which of them exchanged two
+// pixels. Every move starts with the lists in the order of the pixels.
+void exchange(Array<const float, 3> unary, Array<const float, 3> right, Array<const float, 3> down,
+              bool periodic, double beta, Array<const uint32_t, 2> draws, Array<uint8_t, 3> mask,
+              Array<uint8_t, 1> exchanged, const std::string& isa) {
+  const Loops& loops = loops_named(isa);
+  const Grid grid = Batch{unary, right, down, periodic}.image(0);
+  const Workspace workspace = make_workspace(loops.kawasaki_bytes(grid));
+  for (size_t move = 0; move < exchanged.shape(0); ++move) {
+    exchanged.data()[move] =
+        loops.exchange(grid, beta, draws.data() + 3 * move, mask.data(), workspace.get());
+  }
+}
+
 void mean_field(Array<const float, 3> unary, Array<const float, 3> right,
                 Array<const float, 3> down, bool periodic, Array<const double, 1> beta,
                 int64_t max_sweeps, float tolerance, bool start_given, Array<float, 3> mean,
@@ -236,6 +298,8 @@ std::vector<std::string> isas() {
 void bind_kernels(nb::module_& m) {
   m.def("gibbs", &gibbs);
   m.def("mean_field", &mean_field);
+  m.def("kawasaki", &kawasaki);
+  m.def("exchange", &exchange, "Kawasaki moves from given draws, for tests.");
   m.def("exact_uniforms", &exact_uniforms);
   m.def("philox", &philox, "Philox4x32-10 of a counter of four words under a 64-bit key.");
   m.def("heat_bath_on", &heat_bath_on, "The acceptance rule, for tests.");

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrfmask import Annealing, Exact, Gibbs, GraphCut, IsingGrid, MeanField, _native, ops
+from mrfmask import Annealing, Exact, Gibbs, GraphCut, IsingGrid, Kawasaki, MeanField, _native, ops
 
 ISAS = _native.isas()
 GOLDEN = {
@@ -16,6 +16,7 @@ GOLDEN = {
     "mean_field": "9c3bbeb52dd17d64",
     "graph_cut": "17706d468e1faa19",
     "exact": "51267babee75fdb0",
+    "kawasaki": "67f46343a8f74694",
 }
 
 
@@ -50,6 +51,10 @@ def answers(name):
         if name == "gibbs":
             samples = Gibbs(sweeps=20, burn_in=3, chains=2, seed=2**62 + 5).sample(model)
             parts += [samples.masks, samples.counts]
+        elif name == "kawasaki":
+            kawasaki = Kawasaki(budget=0.3, sweeps=20, burn_in=3, chains=2, seed=2**62 + 5)
+            samples = kawasaki.sample(model)
+            parts += [samples.masks, samples.counts, samples.energies]
         elif name == "mean_field":
             parts.append(MeanField(max_sweeps=60).marginals(model).probability)
         else:
@@ -58,7 +63,7 @@ def answers(name):
     return digest(*parts)
 
 
-@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut"])
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut", "kawasaki"])
 def test_answers_are_the_golden_bits(name):
     assert answers(name) == GOLDEN[name]
 
@@ -69,7 +74,7 @@ def test_exact_samples_are_the_golden_bits():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut"])
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut", "kawasaki"])
 def test_answers_do_not_depend_on_threads(name, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -79,18 +84,19 @@ def test_answers_do_not_depend_on_threads(name, threads):
         torch.set_num_threads(before)
 
 
-def test_gibbs_does_not_depend_on_the_split_of_batch_or_chains():
+@pytest.mark.parametrize(("kind", "options"), [(Gibbs, {}), (Kawasaki, {"budget": 0.1})])
+def test_sampling_does_not_depend_on_the_split_of_batch_or_chains(kind, options):
     model = plain_grid(5, 9, 21, signs=0)
     seeds = (3, 1, 4, 1, 5)
-    whole = Gibbs(sweeps=15, chains=3, seed=seeds).sample(model)
+    whole = kind(sweeps=15, chains=3, seed=seeds, **options).sample(model)
     for cut in (1, 2, 4):
         parts = [
-            Gibbs(sweeps=15, chains=3, seed=seeds[s]).sample(model[s])
+            kind(sweeps=15, chains=3, seed=seeds[s], **options).sample(model[s])
             for s in (slice(0, cut), slice(cut, 5))
         ]
         assert torch.equal(whole.masks, torch.cat([p.masks for p in parts]))
         assert torch.equal(whole.counts, torch.cat([p.counts for p in parts]))
-    first = Gibbs(sweeps=15, chains=1, seed=seeds).sample(model)
+    first = kind(sweeps=15, chains=1, seed=seeds, **options).sample(model)
     assert torch.equal(first.masks, whole.masks[:, :1])
 
 
@@ -112,9 +118,11 @@ def test_many_chains_are_the_single_chains_and_continue_exactly():
     assert torch.equal(gone_on.counts + begun.counts, many.counts)
 
 
-def test_images_and_chains_of_one_seed_draw_different_numbers():
+@pytest.mark.parametrize(("kind", "options"), [(Gibbs, {}), (Kawasaki, {"budget": 128})])
+def test_images_and_chains_of_one_seed_draw_different_numbers(kind, options):
     model = IsingGrid(torch.zeros(4, 16, 16), torch.zeros(4, 16, 15), torch.zeros(4, 15, 16))
-    masks = Gibbs(sweeps=1, burn_in=0, chains=4, seed=1).sample(model).masks.flatten(0, 1)
+    samples = kind(sweeps=1, burn_in=0, chains=4, seed=1, **options).sample(model)
+    masks = samples.masks.flatten(0, 1)
     agreement = (masks[:, None] == masks[None]).double().mean(dim=(2, 3))
     off_diagonal = agreement[~torch.eye(16, dtype=torch.bool)]
     # 256 fair coins: 0.5 +- 0.03; half agreement within seven standard errors.
@@ -144,6 +152,38 @@ def test_every_instruction_set_gives_the_same_bits(isa, height, width, periodic)
     alone = run(model, isa, chains=1, kept=kept)
     for got, expected in zip(alone[:4], results[0][:4], strict=True):
         assert np.array_equal(got, expected[:, :1])
+    counted = [run_kawasaki(model, name) for name in (isa, "baseline")]
+    for got, expected in zip(*counted, strict=True):
+        assert np.array_equal(got, expected)
+
+
+def run_kawasaki(model, isa):
+    """All that Kawasaki sweeps write, from the loops of one instruction set."""
+    batch, chains, kept = len(model), 2, 5
+    masks = np.zeros((batch, chains, *model.shape[1:]), dtype=np.uint8)
+    counts, energies = masks.astype(np.int32), np.zeros((batch, chains, kept))
+    right, down = (np.zeros(t.shape, dtype=np.int64) for t in (model.right, model.down))
+    exchanges = np.zeros((batch, chains), dtype=np.int64)
+    count = (model.clamped & (model.unary > 0)).sum(dim=(1, 2)) + 1
+    _native.kawasaki(
+        *(t.numpy() for t in (model.unary, model.right, model.down)),
+        model.periodic,
+        np.full(batch, 0.9),
+        count.numpy(),
+        np.array([[77, image] for image in range(batch)], dtype=np.int64),
+        2,
+        3,
+        False,
+        masks,
+        counts,
+        energies,
+        right,
+        down,
+        exchanges,
+        1,
+        isa,
+    )
+    return [masks, counts, energies, right, down, exchanges]
 
 
 def run(model, isa, chains, kept):
@@ -200,9 +240,11 @@ def test_a_model_and_its_multiple_give_the_same_bits(power):
     model = plain_grid(2, 9, 14, signs=0)
     scaled = IsingGrid(*(t * 2.0**power for t in (model.unary, model.right, model.down)))
     beta = 2.0**-power
-    first, second = Gibbs(seed=1).sample(model), Gibbs(seed=1, beta=beta).sample(scaled)
-    assert torch.equal(first.masks, second.masks)
-    assert torch.equal(first.energies, second.energies * beta)
+    for kind, options in ((Gibbs, {}), (Kawasaki, {"budget": 20})):
+        first = kind(seed=1, **options).sample(model)
+        second = kind(seed=1, beta=beta, **options).sample(scaled)
+        assert torch.equal(first.masks, second.masks)
+        assert torch.equal(first.energies, second.energies * beta)
     means = [MeanField().marginals(model), MeanField(beta=beta).marginals(scaled)]
     assert torch.equal(means[0].probability, means[1].probability)
     best = [Annealing(sweeps=30).find_map(m).mask for m in (model, scaled)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from strategies import random_grid
 
-from mrfmask import Annealing, Gibbs, GraphCut, IsingGrid, MeanField, cuda, ops
+from mrfmask import Annealing, Gibbs, GraphCut, IsingGrid, MeanField, cuda, ops, sample
 from mrfmask.cuda_gibbs import GibbsRun
 
 pytestmark = pytest.mark.gpu
@@ -73,6 +73,14 @@ def test_annealing_and_cuts_have_the_bits_of_the_cpu(height, width):
         assert second.mask.device.type == "cuda"
         assert_same(first, second, ("mask",))
         assert second.verify(model.to("cuda"))
+
+
+def test_kawasaki_has_the_bits_of_the_cpu():
+    model = clamped_grid(2, 33, 40, False)
+    options = {"budget_new": 100, "sweeps": 20, "chains": 3, "seed": 1}
+    first, second = sample(model, **options), sample(model.to("cuda"), **options)
+    assert second.masks.device.type == "cuda"
+    assert_same(first, second, ("masks", "counts", "mean", "energies"))
 
 
 def test_other_streams_give_the_same_bits():

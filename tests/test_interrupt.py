@@ -21,6 +21,7 @@ except KeyboardInterrupt:
 """
 CALLS = {
     "gibbs": "mm.sample(model, sweeps=10**6)",
+    "kawasaki": "mm.sample(model, sweeps=10**6, budget=0.1)",
     "annealing": "mm.Annealing(sweeps=10**6)(model)",
     "budget_path": "mm.budget_path(mm.IsingGrid(torch.randn(16, 600, 600), "
     "4 * torch.rand(16, 600, 599), 4 * torch.rand(16, 599, 600)))",

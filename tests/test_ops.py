@@ -38,6 +38,12 @@ def calls():
         start = torch.zeros(2, 4, 5)
         yield f"mean_field start {periodic}", ops.mean_field, (*potentials, beta, start, 6, 1e-5)
         yield f"budget_path {periodic}", ops.budget_path, potentials
+        counted = (beta, torch.tensor([3, 20]), torch.tensor([[1, 0], [1, 1]]))
+        for keep in (False, True):
+            start = torch.arange(20).reshape(1, 1, 4, 5) < counted[1][:, None, None, None]
+            start = start.repeat(1, 3, 1, 1) if keep else None
+            arguments = (*potentials, *counted, start, 3, 2, 4, 7, keep)
+            yield f"kawasaki {periodic} {keep}", ops.kawasaki, arguments
         for wide in (False, True):
             cold = (*potentials, None, None, None, None, wide, wide)
             yield f"graph_cut {periodic} {wide}", ops.graph_cut, cold

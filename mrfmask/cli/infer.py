@@ -40,6 +40,10 @@ A random mask from potentials of your own, saved in Python with
 `np.savez("my.npz", unary=..., right=..., down=...)`:
 
     mrfmask infer my.npz --out samples --task sample --seed 1
+
+One with exactly 2 % of the pixels on:
+
+    mrfmask infer my.npz --out draws --task sample --budget 2% --seed 1
 """
 
 
@@ -70,7 +74,7 @@ def infer(
         typer.Option(
             metavar="NAME",
             help="Inference method; `mrfmask methods` lists them. Default: auto for "
-            "map, mean_field for marginals, gibbs for sample.",
+            "map, mean_field for marginals, gibbs for sample (kawasaki with --budget).",
             show_default=False,
         ),
     ] = None,
@@ -119,7 +123,8 @@ def infer(
         str | None,
         typer.Option(
             metavar="N|P%",
-            help="Pixels to choose with --select: a number, or a share of all, e.g. 2%.",
+            help="Pixels on: a number, or a share of all, e.g. 2%. Chosen with --select, drawn "
+            "with --task sample; --method kawasaki has their marginals.",
             show_default=False,
             rich_help_panel="Budget",
         ),
@@ -201,10 +206,10 @@ def infer(
     try:
         network = None if checkpoint is None else load_checkpoint(checkpoint)
         if select is None:
-            if budget is not None:
+            if budget is not None and task in (None, "map"):
                 raise ValueError(
-                    f"--budget must come with --select; got --budget {budget} alone. Write e.g. "
-                    "--select long_range."
+                    "--budget must come with --select, or with --task sample or marginals; got "
+                    f"--budget {budget} alone. Write e.g. --select long_range."
                 )
             settings = check_settings(
                 task=task or "map",
@@ -214,6 +219,7 @@ def infer(
                 beta=beta,
                 sweeps=sweeps,
                 seed=seed,
+                budget=budget,
                 time_limit_s=time_limit,
                 size=size,
                 device=device or "cpu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mrfmask.cli.checkpoint import Checkpoint
-from mrfmask.cli.settings import LARGEST_SEED, parse_size
+from mrfmask.cli.settings import LARGEST_SEED, parse_budget, parse_size
 from mrfmask.inference.method import check_choice, check_count
 from mrfmask.model import IsingGrid
 from mrfmask.potentials import edge_scores
@@ -137,21 +136,8 @@ def check_selection(
         seed = 0
     return SelectSettings(
         select=select,
-        budget=_parse_budget(budget),
+        budget=parse_budget(budget),
         seed=seed,
         size=None if size is None else parse_size(size),
         checkpoint=checkpoint,
     )
-
-
-def _parse_budget(text: str) -> int | float:
-    number = re.fullmatch(r"(\d{1,12})", text, flags=re.ASCII)
-    share = re.fullmatch(r"(\d{1,3}(?:\.\d{0,12})?)%", text, flags=re.ASCII)
-    if number:
-        return int(number[1])
-    if not share or not 0 < float(share[1]) <= 100:
-        raise ValueError(
-            f"--budget must be a number of pixels, or a share above 0% and up to 100%; got "
-            f"{text!r}. Write e.g. 500 or 2%."
-        )
-    return float(share[1]) / 100

@@ -117,6 +117,7 @@ def check_settings(
     beta: float | None,
     sweeps: int | None,
     seed: int | None,
+    budget: str | None,
     time_limit_s: float | None,
     size: str | None,
     device: str,
@@ -130,6 +131,8 @@ def check_settings(
         RuntimeError: the device is not there.
     """
     check_choice("--task", task, tuple(FUNCTIONS))
+    if budget is not None and method is None and task == "sample":
+        method = "kawasaki"
     method = _check_method(task, method)
     kind = None if method == "auto" else METHODS[method]
     options: dict[str, Any] = {}
@@ -139,6 +142,13 @@ def check_settings(
     if sweeps is not None:
         check_count("--sweeps", sweeps, 1)
         options[_used("--sweeps", ("sweeps", "max_sweeps"), task, kind)] = sweeps
+    if budget is not None:
+        options[_used("--budget", ("budget",), task, kind)] = parse_budget(budget)
+    elif kind is not None and _uses(kind, "budget", task):
+        raise ValueError(
+            f"--budget must come with --method {method}; got --method {method} alone. Write e.g. "
+            "--budget 2%."
+        )
     if time_limit_s is not None:
         check_positive("--time-limit", time_limit_s)
         if kind is not None:
@@ -273,6 +283,20 @@ def parse_size(text: str) -> tuple[int, int]:
             "Write e.g. 480x640."
         )
     return int(match[1]), int(match[2])
+
+
+def parse_budget(text: str) -> int | float:
+    """A number of pixels, or a share of all of them from a percentage."""
+    number = re.fullmatch(r"(\d{1,12})", text, flags=re.ASCII)
+    share = re.fullmatch(r"(\d{1,3}(?:\.\d{0,12})?)%", text, flags=re.ASCII)
+    if number:
+        return int(number[1])
+    if not share or not 0 < float(share[1]) <= 100:
+        raise ValueError(
+            f"--budget must be a number of pixels, or a share above 0% and up to 100%; got "
+            f"{text!r}. Write e.g. 500 or 2%."
+        )
+    return float(share[1]) / 100
 
 
 def _check_device(device: str, task: Answer, kind: type[Method] | None) -> str:

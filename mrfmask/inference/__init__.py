@@ -17,6 +17,7 @@ from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
+from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.method import Answer, Method, check_positive
 from mrfmask.model import IsingGrid
@@ -24,7 +25,7 @@ from mrfmask.result import MapResult, Marginals, Samples
 
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Exact, GraphCut, Ilp, MeanField, Gibbs, Annealing)
+    method.name: method for method in (Exact, GraphCut, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
 }
 
 
@@ -151,20 +152,33 @@ def sample(
     start: Bool[Tensor, "batch chains height width"] | None = None,
     sweep_offset: int = 0,
     beta: float = 1.0,
+    *,
+    budget: Budget | None = None,
+    budget_new: Budget | None = None,
 ) -> Samples:
     """Masks drawn from p(x) by Gibbs sampling; arguments and results are those of `Gibbs`.
 
+    With `budget` or `budget_new`, masks drawn from p(x | so many pixels on), as by `Kawasaki`.
     Independent exact samples of small models: ``mm.Exact(chains=100).sample(model)``.
+
+    Example:
+        >>> import torch, mrfmask as mm
+        >>> model = mm.IsingGrid(torch.randn(1, 9, 9), torch.ones(1, 9, 8), torch.ones(1, 8, 9))
+        >>> mm.sample(model, budget=7).masks.sum()
+        tensor(7)
     """
-    return Gibbs(
-        beta=beta,
-        sweeps=sweeps,
-        burn_in=burn_in,
-        chains=chains,
-        seed=seed,
-        start=start,
-        sweep_offset=sweep_offset,
-    ).sample(model)
+    options = {
+        "beta": beta,
+        "sweeps": sweeps,
+        "burn_in": burn_in,
+        "chains": chains,
+        "seed": seed,
+        "start": start,
+        "sweep_offset": sweep_offset,
+    }
+    if budget is None and budget_new is None:
+        return Gibbs(**options).sample(model)
+    return Kawasaki(budget=budget, budget_new=budget_new, **options).sample(model)
 
 
 def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:

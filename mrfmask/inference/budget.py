@@ -47,7 +47,7 @@ def budget_counts(
     batch, height, width = model.shape
     values = _per_image(name, value, batch)
     counts = [_count(name, v, height * width) for v in values]
-    least, most = count_limits(model)
+    least, most = (limit.cpu() for limit in count_limits(model))
     wanted = torch.tensor(counts, dtype=torch.int64)
     if name == "budget_new":
         wanted = wanted + least

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mrfmask.model import IsingGrid
-from mrfmask.result import Samples, Status
+from mrfmask.result import Marginals, Samples, Status
 
 LARGEST_R_HAT = 1.01
 
@@ -101,6 +101,39 @@ def samples_from_chains(
         status=tuple(status),
         method=method,
         next_sweep=next_sweep,
+    )
+
+
+def marginals_from_chains(
+    model: IsingGrid, samples: Samples, right_equal: Tensor, down_equal: Tensor
+) -> Marginals:
+    """Shares of the kept sweeps over all chains; sampling has no estimate of log Z.
+
+    Args:
+        model: what was sampled.
+        samples: what the sampler counted and traced.
+        right_equal: like `right`, int64, kept states of all chains in which the two were equal.
+        down_equal: like `down`, the same.
+    """
+    chains, sweeps = samples.energies.shape[1:]
+
+    def correlation(equal: Tensor) -> Tensor:
+        return (equal.to(torch.float64) * 2 / (chains * sweeps) - 1).to(model.dtype)
+
+    return Marginals(
+        probability=samples.mean,
+        right=correlation(right_equal),
+        down=correlation(down_equal),
+        log_partition=None,
+        kind="estimate",
+        status=samples.status,
+        method=samples.method,
+        stats={
+            "r_hat": samples.r_hat,
+            "effective_sample_size": samples.effective_sample_size,
+            "next_sweep": samples.next_sweep,
+            **samples.stats,
+        },
     )
 
 

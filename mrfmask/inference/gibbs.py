@@ -82,25 +82,7 @@ class Gibbs(Method):
     def marginals(self, model: IsingGrid) -> Marginals:
         """Shares of the kept sweeps, over all chains; Gibbs sampling has no estimate of log Z."""
         samples, right_equal, down_equal = self._run(model, keep_pairs=True)
-        kept = self.chains * self.sweeps
-
-        def correlation(equal: Tensor) -> Tensor:
-            return (equal.to(torch.float64) * 2 / kept - 1).to(model.dtype)
-
-        return Marginals(
-            probability=samples.mean,
-            right=correlation(right_equal),
-            down=correlation(down_equal),
-            log_partition=None,
-            kind="estimate",
-            status=samples.status,
-            method=self.name,
-            stats={
-                "r_hat": samples.r_hat,
-                "effective_sample_size": samples.effective_sample_size,
-                "next_sweep": samples.next_sweep,
-            },
-        )
+        return diagnostics.marginals_from_chains(model, samples, right_equal, down_equal)
 
     def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, Tensor, Tensor]:
         self.check_model(model)

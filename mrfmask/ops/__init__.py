@@ -1,6 +1,15 @@
 """The native kernels and solvers as torch operators: schemas, shapes, implementations."""
 
 from mrfmask.ops.cuts import budget_path, graph_cut, reach_count
+from mrfmask.ops.swaps import kawasaki
 from mrfmask.ops.sweeps import exact_uniforms, gibbs, mean_field
 
-__all__ = ["budget_path", "exact_uniforms", "gibbs", "graph_cut", "mean_field", "reach_count"]
+__all__ = [
+    "budget_path",
+    "exact_uniforms",
+    "gibbs",
+    "graph_cut",
+    "kawasaki",
+    "mean_field",
+    "reach_count",
+]

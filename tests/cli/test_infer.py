@@ -105,6 +105,27 @@ def test_infer_draws_each_input_from_its_own_stream(infer, tmp_path):
     assert line["effective_sample_size"] == pytest.approx(expected.effective_sample_size.item())
 
 
+def test_infer_draws_masks_of_a_budget(infer, tmp_path):
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    infer(path, "--out", out, "--task", "sample", "--budget", "25%", "--sweeps", 5)
+    (line,) = lines(out)
+    assert (line["method"], line["pixels_on"]) == ("kawasaki", 27)
+    assert line["settings"]["options"]["budget"] == 0.25
+    model = POTENTIALS["contrast"](read_picture(path))
+    expected = mm.sample(model, budget=27, sweeps=5, seed=line["seed"])
+    assert torch.equal(mask_of(out / "a.mask.png"), expected.masks[0, 0])
+    options = ("--task", "marginals", "--method", "kawasaki", "--npz")
+    infer(path, "--out", tmp_path / "marginals", "--budget", 27, *options)
+    with np.load(tmp_path / "marginals" / "a.marginals.npz") as arrays:
+        assert arrays["probability"].sum() == pytest.approx(27)
+
+
+def test_infer_reports_a_budget_that_no_mask_has(infer, tmp_path):
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    result = infer(path, "--out", out, "--task", "sample", "--budget", 109, code=1)
+    assert "Error: a.png: budget must leave a mask between the 0 pixels clamped on" in result.stderr
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_infer_writes_one_set_for_each_image_of_a_file(infer, tmp_path, suffix):
     model = random_grid(3, 4, 5, signs="any").clamp(on=torch.rand(3, 4, 5) < 0.1)

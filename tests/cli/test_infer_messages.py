@@ -20,7 +20,7 @@ BAD_OPTIONS = [
     (
         "--method graph_cut --task marginals",
         "--method must answer --task marginals; got 'graph_cut', which answers map. Use exact, "
-        "mean_field or gibbs.",
+        "mean_field, gibbs or kawasaki.",
     ),
     (
         "--method gibbs",
@@ -28,7 +28,7 @@ BAD_OPTIONS = [
     ),
     (
         "--method auto --task sample",
-        "--method must be named for --task sample; got 'auto', which answers map. Use exact or gib",
+        "--method must be named for --task sample; got 'auto', which answers map. Use exact, gi",
     ),
     ("--beta 0 --task marginals", "--beta must be positive and finite; got 0.0."),
     (
@@ -43,6 +43,25 @@ BAD_OPTIONS = [
     ("--seed 1", "--seed must not be given where nothing uses it; got it with --task map"),
     ("--seed 1 --task marginals", "--seed must not be given where nothing uses it; got it with"),
     ("--seed 1 --task marginals --method exact", "--seed must not be given where nothing uses it"),
+    (
+        "--budget 2% --task map",
+        "--budget must come with --select, or with --task sample or margina",
+    ),
+    (
+        "--budget 2% --task marginals",
+        "--budget must not be given where nothing uses it; got it with --task marginals and "
+        "--method mean_field. Use --method kawasaki, or leave it out.",
+    ),
+    (
+        "--budget 2% --task sample --method gibbs",
+        "--budget must not be given where nothing uses it",
+    ),
+    ("--budget two --task sample", "--budget must be a number of pixels, or a share above 0% and"),
+    ("--budget 0% --task sample", "--budget must be a number of pixels, or a share above 0% and"),
+    (
+        "--task sample --method kawasaki",
+        "--budget must come with --method kawasaki; got --method ka",
+    ),
     ("--time-limit -1 --method ilp", "--time-limit must be positive and finite; got -1.0."),
     (
         "--time-limit 5 --method annealing",

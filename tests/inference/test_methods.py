@@ -12,7 +12,11 @@ from strategies import random_grid
 import mrfmask as mm
 from mrfmask.inference.method import FUNCTIONS
 
-SMALL = {"annealing": {"sweeps": 30}, "gibbs": {"sweeps": 8, "burn_in": 2}}
+SMALL = {
+    "annealing": {"sweeps": 30},
+    "gibbs": {"sweeps": 8, "burn_in": 2},
+    "kawasaki": {"sweeps": 8, "burn_in": 2, "budget": 0.5},
+}
 BY_ANSWER = [(name, answer) for name, method in mm.METHODS.items() for answer in method.answers]
 MAP_METHODS = [name for name, answer in BY_ANSWER if answer == "map"]
 
@@ -268,6 +272,40 @@ def test_auto_takes_ilp_within_a_time_limit():
             lambda m: mm.Annealing(beta_start=2, beta_end=1),
             ValueError,
             "beta_end must be at least beta_start, 2; got 1",
+        ),
+        (lambda m: mm.Kawasaki(sweeps=0), ValueError, "sweeps must lie in 1..2147483647; got 0"),
+        (lambda m: mm.Kawasaki(beta=-1.0), ValueError, "beta must be positive and finite; got -1"),
+        (
+            lambda m: mm.Kawasaki()(m),
+            TypeError,
+            "budget must be given without budget_new, or the other way round; got neither",
+        ),
+        (
+            lambda m: mm.sample(m, budget=3, budget_new=3),
+            TypeError,
+            "budget must be given without budget_new, or the other way round; got both",
+        ),
+        (
+            lambda m: mm.sample(m, budget=13),
+            ValueError,
+            "budget must leave a mask between the 0 pixels clamped on and the 12 not clamped off; "
+            "got 13 pixels for image 0",
+        ),
+        (lambda m: mm.sample(m, budget="2%"), TypeError, "budget must be an int, or a fraction"),
+        (
+            lambda m: mm.marginals(m, method="kawasaki", budget=(1, 2, 3)),
+            ValueError,
+            "budget must be one number or one an image; got 3 for 2 images",
+        ),
+        (
+            lambda m: mm.sample(m, budget=3, start=m.unary > 0),
+            ValueError,
+            "start must have shape (2, 1, 3, 4); got (2, 3, 4)",
+        ),
+        (
+            lambda m: mm.sample(m, budget=(0, 3), start=torch.zeros(2, 1, 3, 4).bool()),
+            ValueError,
+            "start must have as many pixels on as the budget says, 3 in image 1; got 0 in chain 0",
         ),
         (lambda m: mm.Exact(chains=0), ValueError, "chains must lie in 1..2147483647; got 0"),
     ],

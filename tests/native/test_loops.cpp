@@ -32,8 +32,8 @@ std::vector<float> uniform(std::mt19937& generator, int size) {
 const mrfmask::Poll kNoPoll{[](void*) {}, nullptr};
 
 // Filled with NaN, so that anything read before it was written shows.
-void* make_workspace(const Grid& g, int64_t chains) {
-  const size_t bytes = (static_cast<size_t>(loops.workspace_bytes(g, chains)) + 63) / 64 * 64;
+void* make_workspace(int64_t needed) {
+  const size_t bytes = (static_cast<size_t>(needed) + 63) / 64 * 64;
   if (bytes == 0) return nullptr;
   void* memory = std::aligned_alloc(64, bytes);
   std::memset(memory, 0xff, bytes);
@@ -47,7 +47,7 @@ void run_gibbs(const Grid& g, size_t right_size, size_t down_size, int64_t chain
   std::vector<uint8_t> mask(pixels), best(pixels);
   std::vector<int32_t> counts(pixels);
   std::vector<int64_t> right_equal(right_size + 1), down_equal(down_size + 1);
-  void* workspace = make_workspace(g, chains);
+  void* workspace = make_workspace(loops.workspace_bytes(g, chains));
   loops.gibbs(g, {beta.data(), 2, 5, 0, 1, 0, 0, chains, false, true},
               {mask.data(), counts.data(), energies.data(), best.data(), right_equal.data(),
                down_equal.data(), workspace},
@@ -59,6 +59,33 @@ void run_gibbs(const Grid& g, size_t right_size, size_t down_size, int64_t chain
   for (int64_t count : down_equal) counted &= count >= 0 && count <= 5 * chains;
   check(finite, "energy", g);
   check(counted, "count", g);
+  std::free(workspace);
+}
+
+void run_kawasaki(const Grid& g, size_t right_size, size_t down_size) {
+  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
+  std::vector<uint8_t> mask(static_cast<size_t>(pixels));
+  std::vector<int32_t> counts(mask.size());
+  std::vector<int64_t> right_equal(right_size + 1), down_equal(down_size + 1);
+  double energies[3];
+  int64_t clamped_on = 0, clamped_off = 0;
+  for (int64_t i = 0; i < pixels; ++i) {
+    clamped_on += g.unary[i] == INFINITY;
+    clamped_off += g.unary[i] == -INFINITY;
+  }
+  const int64_t most = pixels - clamped_off;
+  void* workspace = make_workspace(loops.kawasaki_bytes(g));
+  for (const int64_t count : {clamped_on, (clamped_on + most) / 2, most}) {
+    mrfmask::KawasakiOutput out{
+        mask.data(), counts.data(), energies, right_equal.data(), down_equal.data(), 0, workspace};
+    loops.kawasaki(g, {0.5, 2, 3, 0, 1, 0, 0, false, count, true}, out, kNoPoll);
+    int64_t on = 0, visits = 0;
+    for (uint8_t state : mask) on += state;
+    for (int32_t times : counts) visits += times;
+    check(on == count && visits == 3 * count, "number of pixels on", g);
+    check(std::isfinite(energies[0] + energies[1] + energies[2]), "energy", g);
+    check(count != most || out.exchanges == 0, "only mask", g);
+  }
   std::free(workspace);
 }
 
@@ -75,7 +102,9 @@ void run(int height, int width, bool periodic, std::mt19937& generator) {
     if (chains <= loops.chains_at_once) run_gibbs(g, right.size(), down.size(), chains);
   }
 
-  void* workspace = make_workspace(g, 1);
+  run_kawasaki(g, right.size(), down.size());
+
+  void* workspace = make_workspace(loops.workspace_bytes(g, 1));
   std::vector<float> mean(unary.size());
   mrfmask::MeanFieldOutput out{mean.data(), 0, 0.0f, workspace};
   loops.mean_field(g, {1.0, 7, 1e-9f, false}, out, kNoPoll);
