@@ -11,7 +11,7 @@ from strategies import grids, random_grid
 
 import mrfmask as mm
 from mrfmask import ops
-from mrfmask.inference.budget import count_limits, penalised
+from mrfmask.inference.budget import Limit, count_limits, penalised
 
 
 def all_masks(model):
@@ -101,7 +101,9 @@ def test_repair_reaches_the_count_and_no_swap_betters_it(model, data):
 def test_penalised_energies_charge_for_every_pixel_on(model, penalty):
     masks, _, on = all_masks(model)
     masks = masks[None]
-    charged = penalised(model, torch.tensor([penalty], dtype=torch.float64), torch.tensor([2]))
+    charged = penalised(
+        model, torch.tensor([penalty], dtype=torch.float64), Limit(amount=torch.tensor([2]))
+    )
     expected = model.energy(masks)[0] + penalty * (on.double() - 2)
     torch.testing.assert_close(charged.energy(masks)[0], expected)
 
