@@ -35,7 +35,7 @@ def find_map_in_limit(model: IsingGrid, limit: Limit) -> MapResult:
     With `at_most`, images whose best mask keeps the limit keep that mask. For the others its
     penalty is not negative, so that bounds for just the amount hold for less, too.
     """
-    if not limit.at_most:
+    if not limit.at_most and len(model):
         return _find_map_at_limit(model, limit)
     best = find_map_auto(model, None)
     enough = limit.allows(best.mask)

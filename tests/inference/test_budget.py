@@ -147,6 +147,12 @@ def test_a_batch_of_all_kinds_has_every_image_as_if_alone():
     assert together.verify(model)
 
 
+def test_a_batch_of_no_images_has_no_masks():
+    model = random_grid(1, 6, 5)[:0]
+    for options in ({"budget": 3}, {"budget": 0.1, "at_most": True}, {"budget_new": []}):
+        assert mm.find_map(model, **options).mask.shape == (0, 6, 5)
+
+
 def test_budget_new_counts_on_top_of_the_clamped():
     model = random_grid(1, 6, 6)
     taken = torch.zeros(1, 6, 6, dtype=torch.bool)
