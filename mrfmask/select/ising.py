@@ -36,8 +36,8 @@ class Ising(Selector):
     apart further than that, see `long_range`.
 
     Args:
-        coupling: 0..1000, in standard deviations of the scores; from about 4 on neighbours come
-            together only where there is no room for anything else.
+        coupling: 0..1000, in standard deviations of the scores. Where scores change slowly a half
+            makes a checkerboard; above their range, neighbours are together only for want of room.
 
     Example:
         >>> import torch, mrfmask as mm
