@@ -11,6 +11,8 @@ from strategies import grids, random_grid
 
 import mrfmask as mm
 from mrfmask import ops
+from mrfmask.inference.budget import Limit, penalised
+from mrfmask.inference.lagrange import dual_by_forests
 
 
 def random_cost(model, seed, most=9):
@@ -115,6 +117,27 @@ def test_keep_limit_ends_where_no_pixel_and_no_neighbours_better_the_mask(model,
         other = other.view_as(mask)
         if int((other * cost).sum()) <= limit:
             assert model.energy(other).item() >= energy - 1e-6
+
+
+@given(grids(), st.floats(-3, 3))
+def test_penalised_energies_charge_for_the_cost_of_every_pixel_on(model, penalty):
+    cost = random_cost(model, 3)
+    masks = torch.from_numpy(enumerate_image(model).masks)
+    limit = Limit(amount=torch.tensor([7]), cost=cost, at_most=True)
+    charged = penalised(model, torch.tensor([penalty], dtype=torch.float64), limit)
+    spent = (masks * cost).sum(dim=(1, 2)).double()
+    expected = model.energy(masks[None])[0] + penalty * (spent - 7)
+    torch.testing.assert_close(charged.energy(masks[None])[0], expected)
+
+
+def test_penalties_for_at_most_are_never_negative():
+    # More than the best mask has: for just so many a negative penalty would prove more.
+    model = random_grid(1, 4, 4, signs="any", seed=1)
+    lowest = least_energies(model, torch.ones(model.shape, dtype=torch.int64))
+    for count in range(12, 17):
+        dual = dual_by_forests(model, Limit(amount=torch.tensor([count]), at_most=True))
+        assert dual.penalty.item() >= 0.0
+        assert dual.lower_bound.item() <= lowest[count] + 1e-9
 
 
 def test_equal_costs_are_a_number_of_pixels():
