@@ -120,3 +120,20 @@ def check_values(unary: Tensor, right: Tensor, down: Tensor, constant: Tensor) -
             raise ValueError(
                 f"{name} {rule}; got {values[where].item()} at {where}. Check what computed it."
             )
+
+
+def check_cost(cost: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raises TypeError or ValueError unless `cost` holds positive ints, one for each pixel."""
+    if not isinstance(cost, Tensor) or cost.dtype.is_floating_point or cost.dtype == torch.bool:
+        got = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
+        raise TypeError(f"cost must be a tensor of ints; got {got}. Count in small units.")
+    if tuple(cost.shape) != tuple(shape) or cost.device != device:
+        raise ValueError(
+            f"cost must have shape {tuple(shape)} on {device}; got {tuple(cost.shape)} on "
+            f"{cost.device}. It has one value a pixel."
+        )
+    if cost.numel() and int(cost.min()) < 1:
+        raise ValueError(
+            f"cost must be at least 1; got {int(cost.min())}. Count pixels that are free as on "
+            "already: clamped on, or taken."
+        )

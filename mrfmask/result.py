@@ -41,6 +41,14 @@ class Certificate(Protocol):
         ...
 
 
+class PathCertificate(Protocol):
+    """What checks a path of masks without trusting the solver."""
+
+    def proves(self, model: Any, path: BudgetPath, cuts: int) -> bool:
+        """True if the path is right for this model, `cuts` of its breakpoints by cuts of theirs."""
+        ...
+
+
 # Rounding in float64 sums of a few million terms, relative to their size.
 ROUNDING = 1e-9
 
@@ -135,6 +143,7 @@ class BudgetPath:
         block: (batch, height, width) int32, connected components, by couplings that are not 0, of
             equal order, numbered from 0 in reading order; -1 for clamped pixels.
         stats: exponent (batch,) of the scale, rounding (batch,) in energy.
+        certificate: what `verify` checks the path with.
 
     Reference:
         Gallo, Grigoriadis and Tarjan, "A fast parametric maximum flow algorithm and applications",
@@ -148,7 +157,30 @@ class BudgetPath:
     entry: Float[Tensor, "batch height width"]
     order: Int[Tensor, "batch height width"]
     block: Int[Tensor, "batch height width"]
-    stats: Mapping[str, Any] = field(default_factory=dict)
+    stats: Mapping[str, Any]
+    certificate: PathCertificate
+
+    def verify(self, model: Any, cuts: int = 16) -> bool:
+        """Checks the path against the model, independently of the solver.
+
+        Counts, entry map and blocks must follow from the masks, all energies from the potentials,
+        penalties from what each step saves, and bounds lie no further below the energies than
+        rounding explains. That masks are optimal, and none of the path is missing, is proven at
+        some of the breakpoints, by a minimum cut each whose flow is checked.
+
+        Args:
+            model: the one that the path was found for.
+            cuts: breakpoints an image that are proven, evenly along the path; at least 0. As many
+                as there are, or more, prove all of it.
+
+        Raises:
+            TypeError, ValueError: `cuts` is no int of at least 0, or the model has another shape.
+        """
+        if isinstance(cuts, bool) or not isinstance(cuts, int):
+            raise TypeError(f"cuts must be an int; got {type(cuts).__name__}. Use 16 if in doubt.")
+        if cuts < 0:
+            raise ValueError(f"cuts must be at least 0; got {cuts}. Use 16 if in doubt.")
+        return self.certificate.proves(model, self, cuts)
 
     def mask_at(
         self, penalty: float | Float[Tensor, " batch"]

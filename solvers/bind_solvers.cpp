@@ -3,6 +3,7 @@
 
 #include "bindings.h"
 #include "budget_path.h"
+#include "cost_limit.h"
 #include "exact_count.h"
 #include "graph_cut.h"
 #include "long_range.h"
@@ -79,6 +80,27 @@ void reach_count(Array<const Real, 3> unary, Array<const Real, 3> right, Array<c
 }
 
 template <typename Real>
+void keep_limit(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
+                bool periodic, Array<const int64_t, 3> price, Array<const int64_t, 1> limit,
+                Array<uint8_t, 3> mask, int threads) {
+  const int64_t height = static_cast<int64_t>(unary.shape(1));
+  const int64_t width = static_cast<int64_t>(unary.shape(2));
+  const int64_t size = height * width;
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t b, auto poll) {
+    const CutImage<Real> image{
+        unary.data() + b * size,
+        right.data() + b * static_cast<int64_t>(right.shape(1) * right.shape(2)),
+        down.data() + b * static_cast<int64_t>(down.shape(1) * down.shape(2)),
+        height,
+        width,
+        periodic};
+    keep_limit(image, price.data() + b * size, limit.data()[b], mask.data() + b * size, poll);
+  };
+  for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
+}
+
+template <typename Real>
 void budget_path(Array<const Real, 3> unary, Array<const Real, 3> right, Array<const Real, 3> down,
                  bool periodic, Array<int32_t, 3> order, Array<int32_t, 3> block,
                  Array<double, 2> penalty, Array<int64_t, 2> drop, Array<int64_t, 1> masks,
@@ -139,6 +161,8 @@ void bind_solvers(nb::module_& m) {
   m.def("graph_cut", &graph_cut<double, int64_t>);
   m.def("reach_count", &reach_count<float>);
   m.def("reach_count", &reach_count<double>);
+  m.def("keep_limit", &keep_limit<float>);
+  m.def("keep_limit", &keep_limit<double>);
   m.def("budget_path", &budget_path<float>);
   m.def("budget_path", &budget_path<double>);
   m.def("long_range", &long_range);

@@ -44,6 +44,11 @@ def calls():
             start = start.repeat(1, 3, 1, 1) if keep else None
             arguments = (*potentials, *counted, start, 3, 2, 4, 7, keep)
             yield f"kawasaki {periodic} {keep}", ops.kawasaki, arguments
+        mask, price = model.unary > 0, torch.arange(1, 41).reshape(2, 4, 5)
+        reach = (*potentials, torch.tensor([3, 9]), mask)
+        yield f"reach_count {periodic}", ops.reach_count, reach
+        keep = (*potentials, price, torch.tensor([30, 99]), mask)
+        yield f"keep_limit {periodic}", ops.keep_limit, keep
         for wide in (False, True):
             cold = (*potentials, None, None, None, None, wide, wide)
             yield f"graph_cut {periodic} {wide}", ops.graph_cut, cold

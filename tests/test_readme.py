@@ -15,15 +15,26 @@ from mrfmask.inference import METHODS
 from mrfmask.select import SELECTORS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "demo/README.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "demo/README.md", "docs/select.md")
+
+
+def code_of(document):
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 
 
 def test_readme_code_runs(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = code_of("README.md")
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert "True" in capsys.readouterr().out
+
+
+def test_code_of_the_page_about_budgets_runs(capsys):
+    for block in code_of("docs/select.md"):
+        exec(compile(block, "docs/select.md", "exec"), {})
+    spent = int(capsys.readouterr().out.split()[0])
+    assert 1990 <= spent <= 2000
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

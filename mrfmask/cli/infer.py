@@ -113,8 +113,8 @@ def infer(
         typer.Option(
             metavar="NAME",
             help="Choose exactly as many pixels as --budget says, instead of --task: "
-            f"{', '.join(SELECTORS)}. top_k, weighted_farthest and long_range choose more where a "
-            "picture changes, or by the unary of a file of potentials.",
+            f"{', '.join(SELECTORS)}. top_k, ising, weighted_farthest and long_range choose more "
+            "where a picture changes, or by the unary of a file of potentials.",
             show_default=False,
             rich_help_panel="Budget",
         ),

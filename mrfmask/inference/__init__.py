@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
-from mrfmask.inference.budget import Budget, budget_counts
-from mrfmask.inference.budgeted import close_by_ilp, find_map_at_most, find_map_with_count
+from mrfmask.inference.budget import Budget, Limit, budget_limit
+from mrfmask.inference.budgeted import close_by_ilp, find_map_in_limit
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -36,7 +36,8 @@ def find_map(
     time_limit_s: float | None = None,
     *,
     budget_new: Budget | None = None,
-    at_most: bool = False,
+    at_most: bool | None = None,
+    cost: Int[Tensor, "batch height width"] | None = None,
     **options: Any,
 ) -> MapResult:
     """The mask of lowest energy, with a lower bound and a gap for every image.
@@ -48,11 +49,14 @@ def find_map(
             annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method`` and
             ``result.reason`` say which and why.
         budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
-            all pixels as a float; for all images or one for each. "auto" bounds and repairs (see
-            `find_map_with_count`) and goes on with ilp if a time limit is given, "ilp" always.
+            all pixels as a float; for all images or one for each. "auto" bounds by the best penalty
+            per pixel and repairs, and goes on with ilp if a time limit is given, "ilp" always.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
         budget_new: instead of `budget`, pixels on top of those clamped on.
-        at_most: fewer pixels than the budget will do, too.
+        at_most: fewer pixels than the budget will do, too. Default: no, or with `cost` yes.
+        cost: what each pixel costs, ints of at least 1. The budget is then in its units, ints, and
+            the pixels on cost at most that, clamped ones included: there may be no mask that costs
+            just so much.
         **options: of the method, e.g. ``tie="max"`` for graph_cut; see METHODS[method].
 
     Raises:
@@ -71,10 +75,13 @@ def find_map(
         tensor([[[ True, False]]])
     """
     if budget is not None or budget_new is not None:
-        counts = budget_counts(model, budget, budget_new)
-        return _find_map_in_budget(model, method, counts, at_most, time_limit_s, options)
-    if at_most is not False:
-        raise TypeError(f"at_most must come with a budget; got {at_most} alone. Give budget=.")
+        Annealing().check_model(model)
+        limit = budget_limit(model, budget, budget_new, cost, at_most)
+        return _find_map_in_budget(model, method, limit, time_limit_s, options)
+    for name, value in (("at_most", at_most or None), ("cost", cost)):
+        if value is not None:
+            got = type(value).__name__
+            raise TypeError(f"{name} must come with a budget; got {got} alone. Give budget=.")
     if method != "auto":
         if time_limit_s is not None:
             options["time_limit_s"] = time_limit_s
@@ -92,8 +99,7 @@ def find_map(
 def _find_map_in_budget(
     model: IsingGrid,
     method: str,
-    counts: Int[Tensor, " batch"],
-    at_most: bool,
+    limit: Limit,
     time_limit_s: float | None,
     options: dict[str, Any],
 ) -> MapResult:
@@ -102,8 +108,6 @@ def _find_map_in_budget(
             f"method must be 'auto' or 'ilp' with a budget; got {method!r}. 'auto' takes cuts "
             "where they are exact."
         )
-    if not isinstance(at_most, bool):
-        raise TypeError(f"at_most must be a bool; got {type(at_most).__name__}. Use True.")
     if time_limit_s is not None:
         check_positive("time_limit_s", time_limit_s)
     allowed = {"solver"} if method == "ilp" else set()
@@ -114,18 +118,10 @@ def _find_map_in_budget(
                 f"options must be ones that {method} has with a budget; got {option!r}. "
                 f"It has: {has}."
             )
-    Annealing().check_model(model)
-    if at_most:
-        if method == "ilp":
-            raise ValueError(
-                "method must be 'auto' with at_most; got 'ilp'. Its bound holds for every count up "
-                "to the budget."
-            )
-        return find_map_at_most(model, counts)
-    found = find_map_with_count(model, counts)
+    found = find_map_in_limit(model, limit)
     if method == "auto" and time_limit_s is None:
         return found
-    return close_by_ilp(model, found, counts, time_limit_s, options.get("solver", "HiGHS"))
+    return close_by_ilp(model, found, limit, time_limit_s, options.get("solver", "HiGHS"))
 
 
 def marginals(model: IsingGrid, method: str = "mean_field", **options: Any) -> Marginals:

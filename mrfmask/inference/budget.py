@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mrfmask.checks import check_cost
 from mrfmask.model import IsingGrid
 
 Budget = int | float | Sequence[int | float] | Tensor
+# Sums of costs stay exact in float64 below this.
+LARGEST_COST = 2.0**53
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Limit:
+    """What the pixels on come to, those clamped on included; one value an image.
+
+    Attributes:
+        amount: (batch,) int64, pixels on, or what they cost together.
+        cost: (batch, height, width) int64, at least 1, what each pixel costs; None: 1.
+        at_most: whether less will do, too.
+    """
+
+    amount: Int[Tensor, " batch"]
+    cost: Int[Tensor, "batch height width"] | None = None
+    at_most: bool = False
+
+    def spent(self, mask: Bool[Tensor, "batch height width"]) -> Int[Tensor, " batch"]:
+        """What the pixels of masks come to, (batch,) int64."""
+        return (mask if self.cost is None else mask * self.cost).sum(dim=(1, 2))
+
+    def allows(self, mask: Bool[Tensor, "batch height width"]) -> Bool[Tensor, " batch"]:
+        """Which masks keep to it."""
+        spent = self.spent(mask)
+        return spent <= self.amount if self.at_most else spent == self.amount
+
+    def __getitem__(self, images: slice | Int[Tensor, " images"]) -> Limit:
+        """That of some of the images."""
+        cost = None if self.cost is None else self.cost[images]
+        return replace(self, amount=self.amount[images], cost=cost)
 
 
 def count_limits(model: IsingGrid) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
@@ -23,61 +55,106 @@ def count_limits(model: IsingGrid) -> tuple[Int[Tensor, " batch"], Int[Tensor, "
     return on, height * width - off
 
 
-def budget_counts(
-    model: IsingGrid, budget: Budget | None, budget_new: Budget | None
-) -> Int[Tensor, " batch"]:
-    """Pixels on of every image, clamped ones included, (batch,) int64.
+def budget_limit(
+    model: IsingGrid,
+    budget: Budget | None,
+    budget_new: Budget | None,
+    cost: Int[Tensor, "batch height width"] | None = None,
+    at_most: bool | None = None,
+) -> Limit:
+    """The limit that a user asks for, checked.
 
     Args:
         model: says how many pixels there are and which are clamped.
         budget: pixels on in all; an int, or a fraction of all pixels in [0, 1] as a float (rounded
-            to whole pixels), for all images or one for each.
+            to whole pixels), for all images or one for each. With `cost`, what they may cost, ints.
         budget_new: the same, on top of the pixels that are clamped on.
+        cost: what each pixel costs, at least 1.
+        at_most: fewer pixels will do, too; always so with `cost`.
 
     Raises:
-        TypeError: a budget that is no number, or both or none given.
-        ValueError: a budget that no mask can have, with the number of the image.
+        TypeError: a budget that is no number, or both or none given, or one of these for another
+            argument.
+        ValueError: a budget that no mask can have, with the number of the image; costs without
+            `at_most`.
     """
     if (budget is None) == (budget_new is None):
         raise TypeError(
             "budget must be given without budget_new, or the other way round; got "
             f"{'neither' if budget is None else 'both'}. Choose one."
         )
+    if at_most is not None and not isinstance(at_most, bool):
+        raise TypeError(f"at_most must be a bool; got {type(at_most).__name__}. Use True.")
+    if cost is not None:
+        if at_most is False:
+            raise ValueError(
+                "at_most must be True with cost, as there may be no mask that costs just the "
+                "budget; got False. Leave it out."
+            )
+        check_cost(cost, model.shape, model.device)
+        if len(cost) and cost.flatten(1).double().sum(dim=1).max() >= LARGEST_COST:
+            raise ValueError(
+                f"cost must sum to less than 2^53 an image; got values up to {int(cost.max())}. "
+                "Count in larger units."
+            )
+        cost = cost.to(torch.int64)
     name, value = ("budget", budget) if budget_new is None else ("budget_new", budget_new)
     batch, height, width = model.shape
     values = _per_image(name, value, batch)
-    counts = [_count(name, v, height * width) for v in values]
-    least, most = (limit.cpu() for limit in count_limits(model))
-    wanted = torch.tensor(counts, dtype=torch.int64)
+    counts = [_count(name, v, None if cost is not None else height * width) for v in values]
+    limit = Limit(
+        amount=torch.tensor(counts, dtype=torch.int64),
+        cost=cost,
+        at_most=bool(at_most) or cost is not None,
+    )
+    spent = limit.spent(model.clamped & (model.unary > 0)).cpu()
     if name == "budget_new":
-        wanted = wanted + least
-    impossible = (wanted < least) | (wanted > most)
+        limit = replace(limit, amount=limit.amount + spent)
+    (_check_costs if cost is not None else _check_counts)(name, model, limit)
+    return limit
+
+
+def penalised(model: IsingGrid, penalty: Float[Tensor, " batch"], limit: Limit) -> IsingGrid:
+    """The model with ``E(x) + penalty * (what its pixels come to - amount)``, in float64.
+
+    Its minimum is a lower bound on the energy of every mask that comes to the amount, whatever the
+    penalty, and of every one that comes to less, if the penalty is not negative (Lagrange).
+    """
+    model = model.to(torch.float64)
+    cost = torch.ones_like(model.unary) if limit.cost is None else limit.cost.to(torch.float64)
+    # A free pixel is on (x + 1) / 2 times; a clamped one has no unary to carry its share.
+    free = torch.where(model.clamped, 0.0, cost).sum(dim=(1, 2))
+    on = torch.where(model.unary.isposinf(), cost, 0.0).sum(dim=(1, 2))
+    constant = model.constant + penalty * (free / 2 + on - limit.amount)
+    charged = model.unary - penalty[:, None, None] * cost / 2
+    return replace(model, unary=torch.where(model.clamped, model.unary, charged), constant=constant)
+
+
+def _check_counts(name: str, model: IsingGrid, limit: Limit) -> None:
+    """Raises unless some mask has so many pixels on."""
+    least, most = (number.cpu() for number in count_limits(model))
+    impossible = (limit.amount < least) | (limit.amount > most)
     if impossible.any():
         image = int(impossible.nonzero()[0])
+        _, height, width = model.shape
         clamped = int(least[image]), height * width - int(most[image])
         raise ValueError(
             f"{name} must leave a mask between the {least[image]} pixels clamped on and the "
-            f"{most[image]} not clamped off; got {int(wanted[image])} pixels for image {image} of "
-            f"{height}x{width} with {clamped[0]} clamped on and {clamped[1]} off. Change one."
+            f"{most[image]} not clamped off; got {int(limit.amount[image])} pixels for image "
+            f"{image} of {height}x{width} with {clamped[0]} clamped on and {clamped[1]} off. "
+            "Change one."
         )
-    return wanted
 
 
-def penalised(
-    model: IsingGrid, penalty: Float[Tensor, " batch"], counts: Int[Tensor, " batch"]
-) -> IsingGrid:
-    """The model with ``E(x) + penalty * (pixels on - count)``, in float64.
-
-    Its minimum is a lower bound on the energy of every mask with `count` pixels on, whatever the
-    penalty (Lagrange).
-    """
-    on, most = count_limits(model)
-    model = model.to(torch.float64)
-    # A free pixel is on (x + 1) / 2 times; a clamped one has no unary to carry its share.
-    free = (most - on).to(torch.float64)
-    constant = model.constant + penalty * (free / 2 + on - counts)
-    unary = torch.where(model.clamped, model.unary, model.unary - penalty[:, None, None] / 2)
-    return replace(model, unary=unary, constant=constant)
+def _check_costs(name: str, model: IsingGrid, limit: Limit) -> None:
+    """Raises unless the pixels clamped on are within the limit."""
+    spent = limit.spent(model.clamped & (model.unary > 0))
+    if (spent > limit.amount).any():
+        image = int((spent > limit.amount).nonzero()[0])
+        raise ValueError(
+            f"{name} must be at least {spent[image]} for image {image}, what its pixels clamped on "
+            f"cost; got {limit.amount[image]}. Raise it, or use budget_new."
+        )
 
 
 def _per_image(name: str, value: Budget, batch: int) -> list[int | float]:
@@ -93,7 +170,8 @@ def _per_image(name: str, value: Budget, batch: int) -> list[int | float]:
     return list(value)
 
 
-def _count(name: str, value: int | float, pixels: int) -> int:
+def _count(name: str, value: int | float, pixels: int | None) -> int:
+    """The amount; `pixels` of an image, None where costs are counted."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
             f"{name} must be an int, or a fraction as a float; got {type(value).__name__}. "
@@ -103,6 +181,10 @@ def _count(name: str, value: int | float, pixels: int) -> int:
         if value < 0:
             raise ValueError(f"{name} must not be negative; got {value}. Count pixels from 0 on.")
         return int(value)
+    if pixels is None:
+        raise TypeError(
+            f"{name} must be an int where cost is given; got {value}. Count in units of cost."
+        )
     if not 0.0 <= value <= 1.0:
         raise ValueError(
             f"{name} must lie in [0, 1] as a fraction of the pixels; got {value}. "

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mrfmask import ops
+from mrfmask.inference.path_proof import PathProof
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath
 
@@ -59,7 +60,7 @@ def budget_path(model: IsingGrid) -> BudgetPath:
     unit = torch.ldexp(torch.ones_like(rounding), -exponents)
     rounding = rounding * unit
     first_energy = model.energy(order == 0).detach()
-    steps = _energy_steps(model, order, int(masks.max()))
+    steps = _energy_steps(model, order, max(masks.tolist(), default=0))
     penalty, count, energy, lower_bound = [], [], [], []
     entry = torch.empty(order.shape, dtype=torch.float64)
     for b, number in enumerate(masks.tolist()):
@@ -83,6 +84,7 @@ def budget_path(model: IsingGrid) -> BudgetPath:
         order=order,
         block=block,
         stats={"exponent": exponents, "rounding": rounding},
+        certificate=PathProof(),
     )
 
 

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from mrfmask.checks import check_mask
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.bounds import forest_bound
+from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm
 from mrfmask.inference.method import Method, check_positive
 from mrfmask.model import IsingGrid
@@ -58,8 +59,8 @@ class Ilp(Method):
         start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
             pixels in it are ignored. The result is never worse than it. None: annealing gives one
             if there is a time limit.
-        count: pixels on of every image, clamped ones included, one int an image: only masks with so
-            many are looked at, and `start` must be one. None: any number.
+        limit: on the pixels of every image: only masks within it are looked at, and `start` must be
+            one. None: any mask.
 
     Raises:
         ValueError: PuLP knows no such solver.
@@ -80,7 +81,7 @@ class Ilp(Method):
     solver: str = "HiGHS"
     time_limit_s: float | None = None
     start: Bool[Tensor, "batch height width"] | None = None
-    count: Sequence[int] | None = None
+    limit: Limit | None = None
 
     name: ClassVar = "ilp"
     answers: ClassVar = ("map",)
@@ -104,8 +105,8 @@ class Ilp(Method):
             check_mask("start", self.start, model.shape, model.device)
         _make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
         starts = self.start
-        if self.count is not None:
-            self._check_count(model)
+        if self.limit is not None:
+            self._check_limit()
         elif starts is None and self.time_limit_s is not None:
             # Solvers can take long to find any good mask by themselves.
             sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
@@ -117,8 +118,8 @@ class Ilp(Method):
                 left = self.time_limit_s - (time.monotonic() - began)
                 seconds = max(left, 0.0) / (len(model) - image)
             start = None if starts is None else starts[image : image + 1]
-            count = None if self.count is None else self.count[image]
-            answers.append(_solve_image(model[image], self.solver, seconds, start, count))
+            limit = None if self.limit is None else self.limit[image : image + 1]
+            answers.append(_solve_image(model[image], self.solver, seconds, start, limit))
         mask = torch.cat([model.clamped[:0], *(answer.mask for answer in answers)])
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
         return MapResult(
@@ -130,12 +131,12 @@ class Ilp(Method):
             stats={"solver": self.solver, **facts},
         )
 
-    def _check_count(self, model: IsingGrid) -> None:
-        counts = None if self.start is None else self.start.sum(dim=(1, 2)).tolist()
-        if counts != list(self.count):
+    def _check_limit(self) -> None:
+        if self.start is None or not self.limit.allows(self.start).all():
+            spent = None if self.start is None else self.limit.spent(self.start).tolist()
             raise ValueError(
-                f"start must have as many pixels on as count says, {list(self.count)}; got "
-                f"{counts}. Use find_map(model, budget=..., method='ilp'), which finds a start."
+                f"start must keep the limit, {self.limit.amount.tolist()}; got {spent}. Use "
+                "find_map(model, budget=..., method='ilp'), which finds a start."
             )
 
 
@@ -150,13 +151,13 @@ class _Answer:
 class _Program:
     """The integer program of one image in PuLP: `problem`, and its variables `on` and `differ`."""
 
-    def __init__(self, form: CutForm, count: int | None) -> None:
+    def __init__(self, form: CutForm, limit: Limit | None) -> None:
         import pulp
 
         self.problem = pulp.LpProblem("mrfmask", pulp.LpMinimize)
         add = self.problem.add_variable
         pixels = sorted({*form.linear, *(pixel for pair in form.pairs for pixel in pair)})
-        if count is not None:
+        if limit is not None:
             pixels = form.free.tolist()
         self.on = {p: add(f"y{p}", 0, 1, pulp.LpInteger) for p in pixels}
         self.differ = {pair: add(f"z{pair[0]}_{pair[1]}", 0, 1) for pair in form.pairs}
@@ -172,9 +173,11 @@ class _Program:
             else:
                 self._require({z: 1, y_i: -1, y_j: -1}, pulp.LpConstraintLE, 0)
                 self._require({z: 1, y_i: 1, y_j: 1}, pulp.LpConstraintLE, 2)
-        if count is not None:
-            on = count - int(form.base.sum())
-            self._require(dict.fromkeys(self.on.values(), 1), pulp.LpConstraintEQ, on)
+        if limit is not None:
+            cost = torch.ones_like(form.base).long() if limit.cost is None else limit.cost
+            terms = zip(self.on.values(), cost.flatten()[form.free].tolist(), strict=True)
+            sense = pulp.LpConstraintLE if limit.at_most else pulp.LpConstraintEQ
+            self._require(dict(terms), sense, int(limit.amount - limit.spent(form.base)))
         for signs in form.odd_squares():
             terms = {self.differ[pair]: sign for pair, sign in signs.items()}
             self._require(terms, pulp.LpConstraintLE, sum(s > 0 for s in signs.values()) - 1)
@@ -201,14 +204,14 @@ class _Program:
 
 
 def _solve_image(
-    model: IsingGrid, solver: str, seconds: float, start: Tensor | None, count: int | None
+    model: IsingGrid, solver: str, seconds: float, start: Tensor | None, limit: Limit | None
 ) -> _Answer:
     """Writes, solves and reads the program of one image (a batch of one) within `seconds`."""
     began = time.monotonic()
     if seconds < WRITING_SECONDS_A_PIXEL * int((~model.clamped).sum()):
-        return _without_solver(model, start, count, began)
+        return _without_solver(model, start, limit, began)
     form = CutForm(model)
-    program = _Program(form, count)
+    program = _Program(form, limit)
     if start is not None:
         start = torch.where(model.clamped, form.base, start)
         program.begin_at(start)
@@ -224,8 +227,8 @@ def _solve_image(
     candidates = [program.read_mask(form.base)]
     if status is not Status.OPTIMAL:
         candidates += [model.unary > 0] if start is None else [start, model.unary > 0]
-    if count is not None:
-        candidates = [mask for mask in candidates if int(mask.sum()) == count]
+    if limit is not None:
+        candidates = [mask for mask in (*candidates, start) if limit.allows(mask).all()]
     energies = [float(model.energy(mask).detach()) for mask in candidates]
     energy = min(energies)
     # The bound may be too high by `rounding`; an accepted solution, by `excess`.
@@ -251,13 +254,13 @@ def _solve_image(
 
 
 def _without_solver(
-    model: IsingGrid, start: Tensor | None, count: int | None, began: float
+    model: IsingGrid, start: Tensor | None, limit: Limit | None, began: float
 ) -> _Answer:
     """The better of the start and the sign of the unary: there is no time to write the program."""
     mask = model.unary > 0
     if start is not None:
         start = torch.where(model.clamped, mask, start)
-        if count is not None or bool(model.energy(start) < model.energy(mask)):
+        if limit is not None or bool(model.energy(start) < model.energy(mask)):
             mask = start
     seconds = time.monotonic() - began
     facts = (0, 0, seconds, "forest", -math.inf, 0.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.checks import check_mask
 from mrfmask.inference import diagnostics, seeds
-from mrfmask.inference.budget import Budget, budget_counts, count_limits
+from mrfmask.inference.budget import Budget, budget_limit, count_limits
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
@@ -101,7 +101,7 @@ class Kawasaki(Method):
 
     def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, Tensor, Tensor]:
         self.check_model(model)
-        wanted = budget_counts(model, self.budget, self.budget_new).to(model.device)
+        wanted = budget_limit(model, self.budget, self.budget_new).amount.to(model.device)
         start = None if self.start is None else self._checked_start(model, wanted)
         potentials = float32_potentials(model)
         masks, counts, energies, right_equal, down_equal, exchanges = ops.kawasaki(

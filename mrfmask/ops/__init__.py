@@ -1,6 +1,6 @@
 """The native kernels and solvers as torch operators: schemas, shapes, implementations."""
 
-from mrfmask.ops.cuts import budget_path, graph_cut, reach_count
+from mrfmask.ops.cuts import budget_path, graph_cut, keep_limit, reach_count
 from mrfmask.ops.swaps import kawasaki
 from mrfmask.ops.sweeps import exact_uniforms, gibbs, mean_field
 
@@ -10,6 +10,7 @@ __all__ = [
     "gibbs",
     "graph_cut",
     "kawasaki",
+    "keep_limit",
     "mean_field",
     "reach_count",
 ]

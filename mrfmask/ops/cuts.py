@@ -105,6 +105,48 @@ def _(unary, right, down, periodic, count, start):
 
 
 @on_cpu
+def keep_limit(
+    unary: Tensor,
+    right: Tensor,
+    down: Tensor,
+    periodic: bool,
+    price: Tensor,
+    limit: Tensor,
+    start: Tensor,
+) -> Tensor:
+    """Masks whose pixels cost at most so much, of low energy: greedy flips, then exchanges.
+
+    Args:
+        unary: (batch, height, width) float32 or float64; `right` and `down` as in IsingGrid.
+        right: couplings to the right.
+        down: couplings down.
+        periodic: whether they wrap around.
+        price: (batch, height, width) int64, at least 1.
+        limit: (batch,) int64, at least the price of the pixels clamped on, which count.
+        start: (batch, height, width) bool, masks to change, clamped pixels as they are clamped.
+
+    Returns:
+        (batch, height, width) bool, which no pixel more or less and no swap of two neighbours
+        within the limit betters.
+    """
+    mask = start.clone(memory_format=torch.contiguous_format)
+    _native.keep_limit(
+        *(as_numpy(t) for t in (unary, right, down)),
+        periodic,
+        as_numpy(price),
+        as_numpy(limit),
+        as_numpy(mask),
+        torch.get_num_threads(),
+    )
+    return mask
+
+
+@shapes_of(keep_limit)
+def _(unary, right, down, periodic, price, limit, start):
+    return torch.empty_like(start, memory_format=torch.contiguous_format)
+
+
+@on_cpu
 def budget_path(
     unary: Tensor, right: Tensor, down: Tensor, periodic: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -147,6 +189,11 @@ def _path_outputs(unary: Tensor) -> tuple[Tensor, ...]:
 @on_cuda("graph_cut")
 def _(unary, *arguments):
     return through_host(graph_cut, unary, *arguments)
+
+
+@on_cuda("keep_limit")
+def _(unary, *arguments):
+    return through_host(keep_limit, unary, *arguments)[0]
 
 
 @on_cuda("reach_count")

@@ -12,6 +12,7 @@ from torch import Tensor
 from mrfmask.select.budget import Budget
 from mrfmask.select.farthest import KCenter, WeightedFarthest
 from mrfmask.select.grid import RegularGrid
+from mrfmask.select.ising import Ising
 from mrfmask.select.long_range import LongRange, LongRangeResult
 from mrfmask.select.poisson_disk import PoissonDisk
 from mrfmask.select.random import Random
@@ -30,11 +31,12 @@ SELECTORS: dict[str, type[Selector]] = {
         Superpixel,
         TopK,
         WeightedFarthest,
+        Ising,
         LongRange,
     )
 }
 
-__all__ = ["SELECTORS", "LongRangeResult", "Selector", "make_selector", "select"]
+__all__ = ["SELECTORS", "Ising", "LongRangeResult", "Selector", "make_selector", "select"]
 
 
 def select(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrfmask.checks import check_mask
+from mrfmask.checks import check_cost, check_mask
 
 Amount = int | float
 Budget = Amount | Sequence[Amount] | Tensor
@@ -60,7 +60,8 @@ def make_requests(
     if taken is None:
         taken = torch.zeros(scores.shape, dtype=torch.bool)
     check_mask("taken", taken, scores.shape, scores.device)
-    _check_cost(cost, scores)
+    if cost is not None:
+        check_cost(cost, scores.shape, scores.device)
     _check_features(features, scores)
     amounts = _amounts(budget, budget_new, batch, height * width, cost is not None)
     requests = []
@@ -110,23 +111,6 @@ def check_scores(scores: Tensor) -> None:
         raise ValueError(
             f"scores must be finite or -inf; got {scores[where].item()} at {where}. "
             "Mark pixels that are on already by taken."
-        )
-
-
-def _check_cost(cost: Tensor | None, scores: Tensor) -> None:
-    if cost is None:
-        return
-    if not isinstance(cost, Tensor) or cost.dtype.is_floating_point or cost.dtype == torch.bool:
-        got = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
-        raise TypeError(f"cost must be a tensor of ints; got {got}. Count in small units.")
-    if cost.shape != scores.shape or cost.device != scores.device:
-        raise ValueError(
-            f"cost must have shape {tuple(scores.shape)} on {scores.device}; got "
-            f"{tuple(cost.shape)} on {cost.device}. It has one value a pixel."
-        )
-    if cost.numel() and int(cost.min()) < 1:
-        raise ValueError(
-            f"cost must be at least 1; got {int(cost.min())}. Mark free pixels by taken instead."
         )
 
 

@@ -11,7 +11,7 @@ from strategies import grids, random_grid
 
 import mrfmask as mm
 from mrfmask import ops
-from mrfmask.inference.budget import count_limits, penalised
+from mrfmask.inference.budget import Limit, count_limits, penalised
 
 
 def all_masks(model):
@@ -46,7 +46,7 @@ def test_find_map_with_any_budget_bounds_the_best_mask_of_that_count(model):
 
 @pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
 @pytest.mark.parametrize("seed", range(3))
-def test_ilp_finds_the_best_mask_of_every_count(signs, seed):
+def test_ilp_finds_the_best_mask_of_every_count_and_find_map_bounds_it(signs, seed):
     model = random_grid(1, 4, 4, coupling=(0.3, 1.0, 2.0)[seed], signs=signs, seed=seed)
     clamps = torch.zeros(1, 4, 4, dtype=torch.bool)
     clamps[0, 1, 2] = seed > 0
@@ -54,6 +54,9 @@ def test_ilp_finds_the_best_mask_of_every_count(signs, seed):
     lowest = energies_by_count(model)
     least, most = (int(limit) for limit in count_limits(model))
     for count in range(least, most + 1):
+        found = mm.find_map(model, budget=count)
+        assert int(found.mask.sum()) == count
+        assert found.lower_bound.item() <= lowest[count] + 1e-9 <= found.energy.item() + 2e-9
         result = mm.find_map(model, method="ilp", budget=count)
         assert int(result.mask.sum()) == count
         assert result.energy.item() == pytest.approx(lowest[count].item(), abs=1e-4)
@@ -101,7 +104,9 @@ def test_repair_reaches_the_count_and_no_swap_betters_it(model, data):
 def test_penalised_energies_charge_for_every_pixel_on(model, penalty):
     masks, _, on = all_masks(model)
     masks = masks[None]
-    charged = penalised(model, torch.tensor([penalty], dtype=torch.float64), torch.tensor([2]))
+    charged = penalised(
+        model, torch.tensor([penalty], dtype=torch.float64), Limit(amount=torch.tensor([2]))
+    )
     expected = model.energy(masks)[0] + penalty * (on.double() - 2)
     torch.testing.assert_close(charged.energy(masks)[0], expected)
 
@@ -145,6 +150,12 @@ def test_a_batch_of_all_kinds_has_every_image_as_if_alone():
     assert together.verify(model)
 
 
+def test_a_batch_of_no_images_has_no_masks():
+    model = random_grid(1, 6, 5)[:0]
+    for options in ({"budget": 3}, {"budget": 0.1, "at_most": True}, {"budget_new": []}):
+        assert mm.find_map(model, **options).mask.shape == (0, 6, 5)
+
+
 def test_budget_new_counts_on_top_of_the_clamped():
     model = random_grid(1, 6, 6)
     taken = torch.zeros(1, 6, 6, dtype=torch.bool)
@@ -152,6 +163,35 @@ def test_budget_new_counts_on_top_of_the_clamped():
     result = mm.find_map(model.clamp(on=taken), budget_new=3)
     assert int(result.mask.sum()) == 7
     assert result.mask[taken].all()
+
+
+def test_a_budget_is_a_number_a_fraction_or_one_of_them_an_image():
+    model = random_grid(2, 6, 7)
+
+    def counts(**budget):
+        return mm.find_map(model, **budget).mask.sum(dim=(1, 2)).tolist()
+
+    assert counts(budget=1) == [1, 1]
+    assert counts(budget=1.0) == [42, 42]
+    assert counts(budget=0) == counts(budget=0.0) == [0, 0]
+    assert counts(budget=0.25) == [10, 10]  # 10.5, rounded to even
+    assert counts(budget=[3, 0.5]) == [3, 21]
+    assert counts(budget=torch.tensor([4, 40])) == [4, 40]
+    assert counts(budget_new=(5, 0.1)) == [5, 4]
+
+
+@pytest.mark.parametrize("method", ["auto", "ilp"])
+@pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
+def test_a_budget_that_clamps_rule_out_is_refused(method, signs):
+    model = random_grid(2, 3, 4, signs=signs)
+    on = torch.zeros(2, 3, 4, dtype=torch.bool)
+    on[1, 0, :3] = True
+    model = model.clamp(on=on, off=on.roll(1, 1))
+    for name, value in (("budget", 2), ("budget", [3, 10]), ("budget_new", 7)):
+        with pytest.raises(ValueError, match=f"{name} must leave a mask between the 3 pixels .*"):
+            mm.find_map(model, method=method, **{name: value})
+    for name, value in (("budget", [0, 3]), ("budget", [12, 9]), ("budget_new", 6)):
+        assert mm.find_map(model, method=method, **{name: value}).energy.isfinite().all()
 
 
 @pytest.mark.parametrize(

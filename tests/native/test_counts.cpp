@@ -1,5 +1,6 @@
-// Masks with a given number of pixels on (exact_count.h, long_range.h) under sanitizers: the count
-// is right, clamps and forbidden pixels hold, and no swap of two pixels betters the mask.
+// Masks with a given number of pixels on or of a given cost (exact_count.h, cost_limit.h,
+// long_range.h) under sanitizers: count and cost are right, clamps and forbidden pixels hold, and
+// no swap of two pixels, or for costs no pixel more or less, betters the mask.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "cost_limit.h"
 #include "exact_count.h"
 #include "long_range.h"
 
@@ -30,32 +32,33 @@ int below(int end) { return static_cast<int>(generator() % static_cast<unsigned>
 // Halves, so that ties are frequent.
 float half() { return static_cast<float>(below(9) - 4) / 2.0f; }
 
-void test_repair_ends_where_no_swap_is_better() {
-  const int height = 1 + below(4), width = 1 + below(4), pixels = height * width;
-  const bool periodic = below(2) != 0;
-  const int columns = periodic && width > 1 ? width : width - 1;
-  const int rows = periodic && height > 1 ? height : height - 1;
+// A small image of any kind with a mask that honours its clamps.
+struct Problem {
+  int height = 1 + below(4), width = 1 + below(4), pixels = height * width;
+  bool periodic = below(2) != 0;
+  int columns = periodic && width > 1 ? width : width - 1;
+  int rows = periodic && height > 1 ? height : height - 1;
   std::vector<float> unary, right, down;
-  for (int i = 0; i < pixels; ++i) {
-    const int clamp = below(6);
-    unary.push_back(clamp == 0 ? INFINITY : clamp == 1 ? -INFINITY : half());
-  }
-  for (int i = 0; i < height * columns; ++i) right.push_back(half());
-  for (int i = 0; i < rows * width; ++i) down.push_back(half());
-  const mrfmask::CutImage<float> image{unary.data(), right.data(), down.data(),
-                                       height,       width,        periodic};
   std::vector<uint8_t> mask;
-  int least = 0, free = 0;
-  for (const float u : unary) {
-    least += u == INFINITY;
-    free += !std::isinf(u);
-    mask.push_back(std::isinf(u) ? u > 0 : below(2) != 0);
-  }
-  const int count = least + below(free + 1);
-  int polls = 0;
-  mrfmask::reach_count(image, count, mask.data(), [&polls] { ++polls; });
 
-  const auto energy = [&] {
+  Problem() {
+    for (int i = 0; i < pixels; ++i) {
+      const int clamp = below(6);
+      unary.push_back(clamp == 0 ? INFINITY : clamp == 1 ? -INFINITY : half());
+      mask.push_back(clamp < 2 ? clamp == 0 : below(2) != 0);
+    }
+    for (int i = 0; i < height * columns; ++i) right.push_back(half());
+    for (int i = 0; i < rows * width; ++i) down.push_back(half());
+  }
+  mrfmask::CutImage<float> image() const {
+    return {unary.data(), right.data(), down.data(), height, width, periodic};
+  }
+  bool keeps_clamps() const {
+    bool kept = true;
+    for (int i = 0; i < pixels; ++i) kept &= !std::isinf(unary[i]) || (unary[i] > 0) == mask[i];
+    return kept;
+  }
+  double energy() const {
     const auto x = [&](int y, int c) { return mask[y % height * width + c % width] ? 1.0 : -1.0; };
     double sum = 0.0;
     for (int y = 0; y < height; ++y) {
@@ -67,24 +70,68 @@ void test_repair_ends_where_no_swap_is_better() {
       }
     }
     return sum;
-  };
+  }
+};
+
+void test_repair_ends_where_no_swap_is_better() {
+  Problem p;
+  int least = 0, free = 0;
+  for (const float u : p.unary) {
+    least += u == INFINITY;
+    free += !std::isinf(u);
+  }
+  const int count = least + below(free + 1);
+  int polls = 0;
+  mrfmask::reach_count(p.image(), count, p.mask.data(), [&polls] { ++polls; });
+
   int on = 0;
-  bool clamps = true, best = true;
-  const double reached = energy();
-  for (int i = 0; i < pixels; ++i) {
-    on += mask[i];
-    if (std::isinf(unary[i])) clamps &= (unary[i] > 0) == (mask[i] != 0);
-    for (int j = 0; j < pixels; ++j) {
-      if (std::isinf(unary[i]) || std::isinf(unary[j]) || !mask[i] || mask[j]) continue;
-      mask[i] = 0, mask[j] = 1;
-      best &= energy() >= reached - 1e-9;
-      mask[i] = 1, mask[j] = 0;
+  bool best = true;
+  const double reached = p.energy();
+  check(p.keeps_clamps(), "clamps", p.height, p.width);
+  for (int i = 0; i < p.pixels; ++i) {
+    on += p.mask[i];
+    for (int j = 0; j < p.pixels; ++j) {
+      if (std::isinf(p.unary[i]) || std::isinf(p.unary[j]) || !p.mask[i] || p.mask[j]) continue;
+      p.mask[i] = 0, p.mask[j] = 1;
+      best &= p.energy() >= reached - 1e-9;
+      p.mask[i] = 1, p.mask[j] = 0;
     }
   }
-  check(on == count, "count", height, width);
-  check(clamps, "clamps", height, width);
-  check(best, "no better swap", height, width);
-  check(polls == 0, "no endless search", height, width);
+  check(on == count, "count", p.height, p.width);
+  check(best, "no better swap", p.height, p.width);
+  check(polls == 0, "no endless search", p.height, p.width);
+}
+
+void test_cost_repair_ends_where_no_pixel_is_better() {
+  Problem p;
+  std::vector<int64_t> price;
+  int64_t least = 0, all = 0;
+  for (const float u : p.unary) {
+    price.push_back(1 + below(5));
+    all += price.back();
+    if (u == INFINITY) least += price.back();
+  }
+  const int64_t limit = least + below(static_cast<int>(all - least) + 1);
+  int polls = 0;
+  mrfmask::keep_limit(p.image(), price.data(), limit, p.mask.data(), [&polls] { ++polls; });
+
+  const auto spent = [&] {
+    int64_t sum = 0;
+    for (int i = 0; i < p.pixels; ++i) sum += p.mask[i] ? price[i] : 0;
+    return sum;
+  };
+  bool best = true;
+  const double reached = p.energy();
+  check(p.keeps_clamps(), "clamps", p.height, p.width);
+  check(spent() <= limit, "limit", p.height, p.width);
+  for (int i = 0; i < p.pixels; ++i) {
+    if (std::isinf(p.unary[i])) continue;
+    p.mask[i] = !p.mask[i];
+    best &= spent() > limit || p.energy() >= reached - 1e-9;
+    p.mask[i] = !p.mask[i];
+  }
+  check(best, "no better pixel", p.height, p.width);
+  check(polls == 0, "no endless search", p.height, p.width);
 }
 
 void test_long_range_ends_where_no_swap_is_better() {
@@ -140,6 +187,7 @@ void test_long_range_ends_where_no_swap_is_better() {
 
 int main() {
   for (int trial = 0; trial < 3000; ++trial) test_repair_ends_where_no_swap_is_better();
+  for (int trial = 0; trial < 3000; ++trial) test_cost_repair_ends_where_no_pixel_is_better();
   for (int trial = 0; trial < 300; ++trial) test_long_range_ends_where_no_swap_is_better();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

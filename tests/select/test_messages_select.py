@@ -137,6 +137,12 @@ BAD = [
         ValueError,
         "compactness must be positive and fin",
     ),
+    (
+        {"method": "ising", "coupling": "2"},
+        TypeError,
+        "coupling must be a number; got str. Use a float.",
+    ),
+    ({"method": "ising", "coupling": -1}, ValueError, "coupling must lie in 0..1000; got -1."),
     ({"exponent": 17}, ValueError, "exponent must lie in 1..16; got 17."),
     ({"exponent": 8.0}, TypeError, "exponent must be an int; got float."),
     ({"passes": -1}, ValueError, "passes must lie in 0..2147483647; got -1."),
