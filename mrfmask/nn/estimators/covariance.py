@@ -24,14 +24,15 @@ class CovarianceEstimator(Estimator):
 
     Args:
         samples: masks an image, S >= 2; covariances are sums over S - 1.
-        sweeps: sweeps from a random start before a mask is taken, at least 1.
+        sweeps: sweeps from a random start before a mask is taken, at least 1. With a budget a sweep
+            takes some twenty times longer.
 
     Reference:
         Wainwright and Jordan, "Graphical models, exponential families, and variational inference",
         2008, section 3.5.
     """
 
-    samples: int = 32
+    samples: int = 16
     sweeps: int = 100
 
     name: ClassVar = "covariance"

@@ -14,6 +14,7 @@ from mrfmask.inference import find_map
 from mrfmask.inference.method import check_positive
 from mrfmask.model import IsingGrid
 from mrfmask.nn.estimators.estimator import Draw, Estimator
+from mrfmask.nn.losses.statistics import statistics_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,13 +95,5 @@ class _MapMask(torch.autograd.Function):
         moved = find_map(target, budget=counts).mask
         # 1 / lambda; 0 where there is no gradient, whatever the masks are.
         rate = largest / (2 * step)
-        pairs = zip(_statistics(mask, perturbed), _statistics(moved, perturbed), strict=True)
-        return *((rate * (here - there)) for here, there in pairs), None, None, None
-
-
-def _statistics(mask: Tensor, model: IsingGrid) -> tuple[Tensor, Tensor, Tensor]:
-    """``x_i`` of every pixel and ``x_i x_j`` of every coupling, in the model's dtype."""
-    x = torch.where(mask, 1.0, -1.0).to(model.dtype)
-    columns, rows = model.right.shape[2], model.down.shape[1]
-    right = x[:, :, :columns] * x.roll(-1, 2)[:, :, :columns]
-    return x, right, x[:, :rows] * x.roll(-1, 1)[:, :rows]
+        difference = statistics_of(mask, perturbed).minus(statistics_of(moved, perturbed))
+        return *(rate * change for change in difference), None, None, None

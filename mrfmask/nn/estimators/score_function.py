@@ -21,7 +21,8 @@ class ScoreFunctionEstimator(Estimator):
 
     Args:
         samples: masks an image, S >= 2.
-        sweeps: sweeps from a random start before a mask is taken, at least 1.
+        sweeps: sweeps from a random start before a mask is taken, at least 1. With a budget a sweep
+            takes some twenty times longer.
 
     Reference:
         Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement
