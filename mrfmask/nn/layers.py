@@ -71,7 +71,7 @@ class MaskLayer(nn.Module):
 
     Example:
         >>> import torch, mrfmask as mm
-        >>> from mrfmask.nn.layers import MaskLayer
+        >>> from mrfmask.nn import MaskLayer
         >>> unary = torch.tensor([[[1.0, -1.0, 0.5, -2.0]]], requires_grad=True)
         >>> model = mm.IsingGrid(unary, torch.full((1, 1, 3), 0.25), torch.zeros(1, 0, 4))
         >>> layer = MaskLayer("tv_prox", budget=2, temperature=0.1)
@@ -168,7 +168,7 @@ class MaskLayer(nn.Module):
 
         Example:
             >>> import torch, mrfmask as mm
-            >>> from mrfmask.nn.layers import MaskLayer
+            >>> from mrfmask.nn import MaskLayer
             >>> unary = torch.zeros(1, 1, 2, requires_grad=True)
             >>> model = mm.IsingGrid(unary, torch.zeros(1, 1, 1), torch.zeros(1, 0, 2))
             >>> layer = MaskLayer("score_function", samples=1000, sweeps=1)
