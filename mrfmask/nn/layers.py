@@ -53,8 +53,9 @@ class MaskLayer(nn.Module):
     on from a state_dict draws what it would have drawn, processes draw differently. Do not put a
     random estimator within torch.utils.checkpoint, which would draw again for the same pass.
 
-    Works under torch.compile (outside of the graph), autocast (which is off within the layer) and
-    DistributedDataParallel. Only first derivatives are supported.
+    Works under torch.compile (outside of the graph), autocast (nothing here loses precision by it;
+    potentials are float32 or float64 there, too) and DistributedDataParallel. Only first
+    derivatives are supported.
 
     Args:
         estimator: a name in ESTIMATORS.
@@ -142,8 +143,7 @@ class MaskLayer(nn.Module):
         draw = Draw(
             beta=self.beta, counts=counts, key=self._next_key(), temperature=self.temperature
         )
-        with torch.autocast(model.device.type, enabled=False):
-            return self.estimator.masks(model, draw)
+        return self.estimator.masks(model, draw)
 
     @torch.compiler.disable
     def surrogate(
@@ -191,8 +191,7 @@ class MaskLayer(nn.Module):
                     f"{name} must have shape {shape}; got {tuple(tensor.shape)}. One for every "
                     "image and sample."
                 )
-        with torch.autocast(model.device.type, enabled=False):
-            return surrogate(model, masks > 0.5, losses, self.beta)
+        return surrogate(model, masks > 0.5, losses, self.beta)
 
     def extra_repr(self) -> str:
         """For `repr`: the settings and the estimator's options."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from loss_oracles import with_gradients
+from strategies import random_grid
 from torch import nn
 from torch.nn.functional import softplus
 
@@ -71,6 +73,22 @@ def test_layer_trains_the_same_when_compiled(name):
     assert int(net.layer.draws) == 3
     for one, other in zip(actual, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_layer_loses_no_precision_under_autocast(name):
+    results = []
+    for enabled in (False, True):
+        model, leaves = with_gradients(random_grid(2, 8, 9, coupling=0.3))
+        layer = MaskedNet(name).layer
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            masks = layer(model)
+            losses = (masks * torch.arange(9.0)).sum(dim=(-2, -1))
+            several = masks.dim() == 4
+            (layer.surrogate(model, masks, losses) if several else losses.sum()).backward()
+        results.append([masks, *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -153,6 +153,17 @@ def test_entry_map_has_the_gradient_of_finite_differences(seed):
     check_gradient(lambda m: torch.where(free, entry_map(m), 0.0), model, tolerance=1e-5)
 
 
+def test_entry_map_ignores_what_comes_back_to_clamped_pixels():
+    gradients = []
+    for g in (torch.ones(2, 4, 4), (~clamped_grid().clamped).double()):
+        model, leaves = with_gradients(clamped_grid())
+        entry_map(model).backward(g.double())
+        gradients.append([leaf.grad for leaf in leaves])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other)
+    assert not gradients[0][0][model.clamped].any()
+
+
 def test_tv_prox_masks_are_the_map_mask_when_cold():
     model = clamped_grid()
     mask = ESTIMATORS["tv_prox"]().masks(model, draw_of(temperature=1e-4))
