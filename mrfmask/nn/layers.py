@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mrfmask.inference import find_map
-from mrfmask.inference.budget import Budget, budget_counts
+from mrfmask.inference.budget import Budget, budget_limit
 from mrfmask.inference.method import check_count, check_positive
 from mrfmask.inference.seeds import LARGEST_SEED
 from mrfmask.model import IsingGrid
@@ -137,7 +137,7 @@ class MaskLayer(nn.Module):
                 f"model must be an IsingGrid; got {type(model).__name__}. Build one from "
                 "potentials."
             )
-        counts = None if self.budget is None else budget_counts(model, self.budget, None)
+        counts = None if self.budget is None else budget_limit(model, self.budget, None).amount
         if not self.training:
             return find_map(model, budget=counts).mask.to(model.dtype)
         draw = Draw(
