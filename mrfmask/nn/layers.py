@@ -39,10 +39,10 @@ class MaskLayer(nn.Module):
     tv_prox        sigmoid of the entry map    averages over blocks      biased; associative models
     ============== =========================== ========================= ==========================
 
-    "Unbiased" and "biased" compare with the gradient of E[loss(mask)] over p(x) = exp(-beta E) / Z,
-    of which score_function alone is free for any loss, at the price of the highest variance. With
-    `hard=True` mean_field, gumbel and tv_prox pass masks of 0 and 1 forward and the gradient of the
-    soft mask backward (straight-through), a further bias.
+    "Unbiased" and "biased" compare with the gradient of E[loss(mask)], mask drawn from p(x) =
+    exp(-beta E(x)) / Z. Only score_function is unbiased for any loss, at the price of the highest
+    variance. With `hard=True` mean_field, gumbel and tv_prox pass masks of 0 and 1 forward and the
+    gradient of the soft mask backward (straight-through), a further bias.
 
     **Budget.** Samples are draws from p(x | budget pixels on), so the two sampling estimators stay
     unbiased; imle, and `hard=True`, give masks with exactly so many pixels on, the other masks sum
