@@ -12,6 +12,7 @@ import pytest
 
 import mrfmask
 from mrfmask.inference import METHODS
+from mrfmask.nn.estimators import ESTIMATORS
 from mrfmask.select import SELECTORS
 
 ROOT = Path(__file__).parents[1]
@@ -67,11 +68,15 @@ def test_named_flags_and_targets_exist(document):
 
 
 def test_readme_lists_every_method():
-    rows = re.findall(
-        r"^\| `(\w+)` \| ([\w, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE
-    )
+    section = (ROOT / "README.md").read_text().split("## What it computes")[1]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", section.split("\n## ")[0], re.MULTILINE)
     listed = {name: tuple(answers.split(", ")) for name, answers in rows}
     assert listed == {name: method.answers for name, method in METHODS.items()}
+
+
+def test_readme_lists_every_estimator():
+    section = (ROOT / "README.md").read_text().split("## Masks within a network")[1]
+    assert re.findall(r"^\| `(\w+)` \|", section.split("\n## ")[0], re.MULTILINE) == [*ESTIMATORS]
 
 
 def test_readme_lists_every_selector():

@@ -2,6 +2,7 @@
 
 from mrfmask.nn import losses
 from mrfmask.nn.heads import IsingHead
+from mrfmask.nn.layers import MaskLayer
 from mrfmask.nn.masknet import MaskNet
 
-__all__ = ["IsingHead", "MaskNet", "losses"]
+__all__ = ["IsingHead", "MaskLayer", "MaskNet", "losses"]
