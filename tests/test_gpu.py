@@ -111,7 +111,7 @@ def gibbs_arguments(model, chains):
 @pytest.mark.parametrize(
     ("height", "width", "periodic", "chains", "keep"),
     [
-        pytest.param(7, 9, True, 1, False, marks=pytest.mark.small),
+        (7, 9, True, 1, False),
         (64, 64, False, 1, False),
         (64, 64, False, 1, True),
         (64, 64, False, 40, False),
