@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 
@@ -15,6 +16,7 @@ from shim import ShimLauncher
 import mrfmask as mm
 from mrfmask import cuda, ops
 from mrfmask.inference.method import FUNCTIONS
+from mrfmask.nn import losses
 from mrfmask.select import SELECTORS
 
 OPTIONS = {
@@ -96,7 +98,7 @@ def test_method_keeps_to_the_device(card, name, answer, dtype):
         assert there.verify(model.to("cuda"))
 
 
-@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut"])
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut", "kawasaki"])
 def test_answers_on_the_device_are_the_golden_bits(card, name):
     assert answers(name, "cuda") == GOLDEN[name]
 
@@ -213,6 +215,40 @@ def test_models_answer_on_the_device(card, tmp_path):
     )
     mm.save_model(there, tmp_path / "model.safetensors")
     assert torch.equal(mm.load_model(tmp_path / "model.safetensors").unary, model.unary)
+
+
+LOSSES = [
+    losses.StructuredHinge(balance="image"),
+    losses.Perceptron(),
+    losses.PseudoLikelihood(),
+    losses.MeanFieldLikelihood(),
+    losses.ExactLikelihood(),
+    losses.ExactLikelihood(crop=(3, 5)),
+    losses.PersistentLikelihood(images=3, shape=(4, 9)),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_losses_keep_to_the_device(card, loss):
+    model = random_grid(3, 4, 9, signs="any", dtype=torch.float64)
+    target = torch.rand(3, 4, 9, generator=torch.Generator().manual_seed(0)) < 0.5
+    values, gradients = [], []
+    for device in ("cpu", "cuda"):
+        one = copy.deepcopy(loss)
+        for name, buffer in one.named_buffers():
+            setattr(one, name, buffer.to(device))
+        leaves = [t.clone().requires_grad_() for t in (model.unary, model.right, model.down)]
+        there = mm.IsingGrid(*(leaf.to(device) for leaf in leaves))
+        result = one(there, target.to(device))
+        # The tracker cannot follow an autograd function of our own.
+        if not isinstance(one, losses.MeanFieldLikelihood):
+            result.backward()
+            gradients.append([leaf.grad for leaf in leaves])
+        values.append(result)
+    assert isinstance(values[1], OnCard)
+    torch.testing.assert_close(values[1].detach().cpu(), values[0].detach())
+    for here, there in zip(*gradients, strict=True):
+        torch.testing.assert_close(there, here)
 
 
 @pytest.mark.parametrize("name", ["long_range", "exact_uniforms"])

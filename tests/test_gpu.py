@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 
 import pytest
@@ -11,6 +12,7 @@ from random_models import random_grid
 
 import mrfmask as mm
 from mrfmask import Annealing, Gibbs, GraphCut, IsingGrid, MeanField, ops
+from mrfmask.nn import IsingHead, losses
 
 pytestmark = pytest.mark.gpu
 
@@ -195,3 +197,19 @@ def test_exact_answers_agree_with_the_cpu():
     first, second = mm.Exact().marginals(model), mm.Exact().marginals(model.to("cuda"))
     for name in ("probability", "right", "down", "log_partition"):
         torch.testing.assert_close(getattr(second, name).cpu(), getattr(first, name))
+
+
+def test_a_head_is_trained_on_the_card():
+    torch.manual_seed(0)
+    head = IsingHead(3, hidden=8)
+    features, target = torch.randn(2, 3, 20, 30), torch.rand(2, 20, 30) < 0.5
+    for loss in (losses.StructuredHinge(), losses.MeanFieldLikelihood()):
+        values, gradients = [], []
+        for device in ("cpu", "cuda"):
+            one = copy.deepcopy(head).to(device)
+            value = loss(one(features.to(device)), target.to(device))
+            value.backward()
+            values.append(value.detach().cpu())
+            gradients.append(one.unary[-1].weight.grad.cpu())
+        torch.testing.assert_close(values[1], values[0], rtol=1e-3, atol=0)
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-2, atol=1e-3)
