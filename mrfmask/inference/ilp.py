@@ -111,8 +111,7 @@ class Ilp(Method):
             # Solvers can take long to find any good mask by themselves.
             sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
             starts = Annealing(sweeps=int(min(max(sweeps, 1), 1000))).find_map(model).mask
-        # Solvers run on the CPU.
-        host = model.to("cpu")
+        host = model.to("cpu")  # where solvers run
         starts = None if starts is None else starts.cpu()
         limits = None if self.limit is None else self.limit.to("cpu")
         answers = []
@@ -125,12 +124,11 @@ class Ilp(Method):
             limit = None if limits is None else limits[image : image + 1]
             answers.append(_solve_image(host[image], self.solver, seconds, start, limit))
         mask = torch.cat([host.clamped[:0], *(answer.mask for answer in answers)]).to(model.device)
-        bounds = [answer.lower_bound for answer in answers]
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=torch.tensor(bounds, dtype=torch.float64, device=model.device),
+            lower_bound=model.constant.new_tensor([answer.lower_bound for answer in answers]),
             status=tuple(answer.status for answer in answers),
             method=self.name,
             stats={"solver": self.solver, **facts},
