@@ -152,6 +152,7 @@ def test_paths_keep_to_the_device(card):
     model = model_for("graph_cut")
     here, there = mm.budget_path(model), mm.budget_path(model.to("cuda"))
     assert_same(here, there)
+    assert there.verify(model.to("cuda"))
     for penalty in (0.3, torch.tensor([0.1, -0.2, 0.4])):
         on_card = penalty if isinstance(penalty, float) else penalty.to("cuda")
         assert torch.equal(here.mask_at(penalty), there.mask_at(on_card).cpu())
