@@ -166,19 +166,22 @@ def pytorch(model: mm.IsingGrid, chains: int, sweeps: int, compiled: bool) -> Ru
         on = draws < torch.sigmoid(2 * BETA * field(x))
         return torch.where(colour, torch.where(on, 1.0, -1.0), x)
 
+    def draw(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        return torch.rand(shape, generator=generator, device=model.device)
+
     if compiled:  # with the draws outside, which is faster than with rand in the compiled code
         half_sweep = torch.compile(half_sweep, dynamic=False)
 
     @torch.inference_mode()
     def sample(generator: torch.Generator) -> torch.Tensor:
         shape = (chains, *model.shape[1:])
-        x = torch.where(torch.rand(shape, generator=generator) < 0.5, 1.0, -1.0)
+        x = torch.where(draw(shape, generator) < 0.5, 1.0, -1.0)
         for _ in range(sweeps):
             for colour in colours:
-                x = half_sweep(x, colour, torch.rand(shape, generator=generator))
+                x = half_sweep(x, colour, draw(shape, generator))
         return x > 0
 
-    return lambda seed: timed(lambda: sample(torch.Generator().manual_seed(seed)))
+    return lambda seed: timed(lambda: sample(torch.Generator(model.device).manual_seed(seed)))
 
 
 RIVALS = {

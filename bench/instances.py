@@ -12,7 +12,8 @@ from unittest import mock
 import torch
 
 import mrfmask as mm
-from mrfmask import _native, ops
+from mrfmask import _native
+from mrfmask.ops import sweeps
 
 CORES = sorted(os.sched_getaffinity(0))
 NOT_INSTALLED = "not installed"
@@ -54,7 +55,8 @@ def loops(isa: str):
     def mean_field(*arguments: object) -> None:
         _native.mean_field(*arguments[:-1], isa)
 
-    return mock.patch.object(ops, "_native", SimpleNamespace(gibbs=gibbs, mean_field=mean_field))
+    loops_of = SimpleNamespace(gibbs=gibbs, mean_field=mean_field)
+    return mock.patch.object(sweeps, "_native", loops_of)
 
 
 def instance(height: int, width: int, coupling: float, batch: int = 1) -> mm.IsingGrid:
@@ -84,7 +86,8 @@ def torch_fields(model: mm.IsingGrid) -> Callable[[torch.Tensor], torch.Tensor]:
 def checkerboard(model: mm.IsingGrid) -> list[torch.Tensor]:
     """The pixels of each colour."""
     _, height, width = model.shape
-    odd = (torch.arange(height)[:, None] + torch.arange(width)) % 2 == 1
+    rows = torch.arange(height, device=model.device)[:, None]
+    odd = (rows + torch.arange(width, device=model.device)) % 2 == 1
     return [~odd, odd]
 
 

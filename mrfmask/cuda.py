@@ -53,6 +53,10 @@ class Launcher(Protocol):
         """Runs a kernel on the current stream, after what was launched there before."""
         ...
 
+    def capturing(self) -> bool:
+        """Whether launches go into a CUDA graph, so that nothing can be read back."""
+        ...
+
 
 class CudaLauncher:
     """A CUDA device; kernels run on torch's current stream of it, asked for at every launch."""
@@ -80,9 +84,24 @@ class CudaLauncher:
             function = _function(self._index, kernel)
             if shared_bytes > 48 * 1024:
                 function.max_dynamic_shared_size_bytes = shared_bytes
-            raw = torch.cuda.current_stream(self._index)
-            with self._cupy.cuda.Stream.from_external(raw):
+            stream = _TorchStream(torch.cuda.current_stream(self._index).cuda_stream)
+            with self._cupy.cuda.Stream.from_external(stream):
                 function((blocks,), (threads,), tuple(values), shared_mem=shared_bytes)
+
+    def capturing(self) -> bool:
+        """See Launcher."""
+        with torch.cuda.device(self._index):
+            return torch.cuda.is_current_stream_capturing()
+
+
+class _TorchStream:
+    """A stream that CuPy neither makes nor destroys; torch's own say this from 2.10 on only."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self._handle
 
 
 @functools.cache
@@ -133,7 +152,13 @@ def _sources_hash() -> str:
 @functools.cache
 def _function(index: int, kernel: str) -> Any:
     file = FILES.get(kernel) or kernel.rstrip("0123456789").rstrip("_")
-    return _module(index, file).get_function(kernel)
+    try:
+        return _module(index, file).get_function(kernel)
+    except Exception as error:  # CuPy's CompileException is no RuntimeError.
+        raise RuntimeError(
+            f"kernels must compile on the device; got {error} for {file}.cu. CuPy's NVRTC must "
+            "know the device: mrfmask doctor says more."
+        ) from error
 
 
 @functools.cache

@@ -28,7 +28,11 @@ HISTORY_BYTES = 2**28
 
 
 class GibbsRun:
-    """One call of the operator `gibbs` on a device; `run()` gives what the operator returns."""
+    """One call of the operator `gibbs` on a device; `run()` gives what the operator returns.
+
+    Nothing here waits for the device or copies to it, so that a CUDA graph can hold a call: what is
+    decided on the host follows from shapes and numbers, and all tensors are on the device.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class GibbsRun:
         start: Tensor | None,
         chains: int,
         burn_in: int,
+        sweeps: int,
         sweep_offset: Tensor,
         keep_best: bool,
         keep_pairs: bool,
@@ -50,22 +55,20 @@ class GibbsRun:
         self.launcher = launcher
         self.images, self.height, self.width = unary.shape
         self.chains, self.burn_in = chains, burn_in
-        self.total = beta.shape[1]
+        self.total = burn_in + sweeps
         self.potentials = tuple(t.contiguous() for t in (unary, right, down))
-        self.rates = log2_odds_rates(beta).to(device).contiguous()
-        self.seed = seed.to(device).contiguous()
-        self.offset = sweep_offset.to(device)
+        self.rates = log2_odds_rates(beta).expand(self.images, self.total).contiguous()
+        self.seed, self.offset = seed.contiguous(), sweep_offset
         self.periodic, self.given = periodic, start is not None
         self.units, self.unit_energy = energy_units(unary, right, down)
         shape = (self.images, chains, self.height, self.width)
         self.masks = (
             torch.zeros(shape, dtype=torch.bool, device=device)
             if start is None
-            else start.to(device).clone(memory_format=torch.contiguous_format)
+            else start.clone(memory_format=torch.contiguous_format)
         )
         self.counts = torch.zeros(shape, dtype=torch.int32, device=device)
-        kept = (self.images, chains, self.total - burn_in)
-        self.energies = torch.zeros(kept, dtype=torch.int64, device=device)
+        self.energies = torch.zeros((self.images, chains, sweeps), dtype=torch.int64, device=device)
         self.best = torch.zeros(
             shape if keep_best else (0, *shape[1:]), dtype=torch.bool, device=device
         )
@@ -74,7 +77,6 @@ class GibbsRun:
         self.right_equal = torch.zeros(pairs, *right.shape[1:], dtype=torch.int64, device=device)
         self.down_equal = torch.zeros(pairs, *down.shape[1:], dtype=torch.int64, device=device)
         self.keep_best, self.keep_pairs = keep_best, keep_pairs
-        one_temperature = bool((beta == beta[:, :1]).all())
         kind, *numbers = _native.plan_gibbs(
             self.height,
             self.width,
@@ -83,7 +85,7 @@ class GibbsRun:
             launcher.multiprocessors,
             launcher.shared_bytes,
             chains,
-            one_temperature,
+            beta.shape[1] == 1,
             keep_best,
             keep_pairs,
         )

@@ -24,7 +24,11 @@ LAUNCHES_A_LOOK = 8
 
 
 class MeanFieldRun:
-    """One call of the operator `mean_field` on a device; `run()` gives what it returns."""
+    """One call of the operator `mean_field` on a device; `run()` gives what it returns.
+
+    A CUDA graph can hold a call: it then has the launches of `max_sweeps` sweeps, of which those
+    after convergence change nothing.
+    """
 
     def __init__(
         self,
@@ -43,9 +47,9 @@ class MeanFieldRun:
         self.images, self.height, self.width = unary.shape
         self.potentials = tuple(t.contiguous() for t in (unary, right, down))
         self.periodic = periodic
-        self.rates = log2_odds_rates(beta).to(device).contiguous()
+        self.rates = log2_odds_rates(beta).contiguous()
         self.given = start is not None
-        self.mean = torch.zeros_like(unary) if start is None else start.to(device).clone()
+        self.mean = torch.zeros_like(unary) if start is None else start.clone()
         self.mean = self.mean.contiguous()
         self.sweeps = torch.zeros(self.images, dtype=torch.int64, device=device)
         self.change = torch.zeros(self.images, device=device)
@@ -95,7 +99,7 @@ class MeanFieldRun:
         new_change = torch.zeros(self.images, dtype=torch.int32, device=self.mean.device)
         most, tolerance = self.limits
         for sweep in range(int(most)):
-            if sweep % LAUNCHES_A_LOOK == 0 and not bool((self.change > float(tolerance)).any()):
+            if sweep % LAUNCHES_A_LOOK == 0 and self._all(~(self.change > float(tolerance))):
                 return
             for colour in range(3 if self.periodic and odd else 2):
                 self._pixels(
@@ -111,6 +115,10 @@ class MeanFieldRun:
                     new_change,
                 )
             self._images("mean_field_note_sweep", self.sweeps, self.change, new_change)
+
+    def _all(self, done: Tensor) -> bool:
+        """Whether all images are done; nobody can tell while a CUDA graph is being captured."""
+        return not self.launcher.capturing() and bool(done.all())
 
     def _images(self, kernel: str, *arguments) -> None:
         """A kernel with a thread an image, which takes the limits first."""
@@ -166,9 +174,10 @@ class MeanFieldRun:
         self._images("mean_field_begin_tiles", count, self.sweeps, self.change, *state)
         tiles, halo_rows, halo_blocks = self.plan.tiling(self.height, self.width, sweeps)
         tiling = (self.plan.tile_rows, self.plan.tile_blocks, halo_rows, halo_blocks)
-        launches = 0
-        while launches % LAUNCHES_A_LOOK or bool((todo > 0).any()):
-            launches += 1
+        # The launch in which an image converged is done again with just its sweeps.
+        for launch in range(-(-int(self.limits[0]) // sweeps) + 1):
+            if launch % LAUNCHES_A_LOOK == 0 and self._all(todo == 0):
+                break
             self.launcher.launch(
                 f"mean_field_tiles_{self.plan.octets}",
                 self.images * tiles,

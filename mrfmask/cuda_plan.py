@@ -8,6 +8,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from mrfmask.powers_of_two import power_of_two
+
 PIXEL_THREADS = 256
 PACK_THREADS = 128
 FLOAT4, UINT2 = 16, 8  # bytes
@@ -68,5 +70,4 @@ def energy_units(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Te
     exponent = torch.frexp(largest).exponent.to(torch.int64) - 1
     spare = max((height * width - 1).bit_length() - 11, 0)
     unit = exponent + 4 - 51 + spare
-    one = torch.ones(images, dtype=torch.float64, device=unary.device)
-    return torch.ldexp(one, -unit).float(), torch.ldexp(one, unit)
+    return power_of_two(-unit).float(), power_of_two(unit)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from skimage.filters import threshold_otsu
 from torch import Tensor
 
 from mrfmask.model import IsingGrid
@@ -162,6 +161,9 @@ def brightness(picture: Float[Tensor, "3 height width"]) -> Float[Tensor, "heigh
 
 def otsu_threshold(grey: Float[Tensor, "height width"]) -> float:
     """The brightness that splits a picture best in two, midway between the means of both parts."""
+    # Imported late: it takes a second.
+    from skimage.filters import threshold_otsu
+
     # The level that scikit-image returns is the upper end of the dark part: in a drawing of two
     # colours that is the dark colour itself.
     bright = grey > float(threshold_otsu(grey.cpu().numpy()))

@@ -10,8 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrfmask.cuda import OPTIONS
+
 KERNELS = Path(__file__).parents[1] / "kernels"
-OPTIONS = ["--std=c++17", "--fmad=false"]
 
 
 def _of_pypi(pattern: str) -> Path | None:
@@ -43,8 +44,9 @@ def compile_with_nvrtc(source: Path, arch: int, out: Path) -> None:
     program = ctypes.c_void_p()
     text = source.read_bytes()
     library.nvrtcCreateProgram(ctypes.byref(program), text, source.name.encode(), 0, None, None)
-    # As CuPy calls it.
-    options = [*OPTIONS, "-ftz=true", f"--gpu-architecture=sm_{arch}", f"-I{KERNELS}"]
+    # As CuPy 14.2 calls it, but for the folders of its own headers.
+    ours = [*OPTIONS, f"-I{KERNELS}", "-DMRFMASK_SOURCES=0x0123456789abcdefULL"]
+    options = [*ours, "-ftz=true", f"-arch=sm_{arch}", "--device-as-default-execution-space"]
     array = (ctypes.c_char_p * len(options))(*(o.encode() for o in options))
     code = library.nvrtcCompileProgram(program, len(options), array)
     size = ctypes.c_size_t()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import torch
 from hypothesis import strategies as st
+from random_models import random_grid
 
 from mrfmask.model import IsingGrid
+
+__all__ = ["grids", "random_grid"]
 
 # Halves make ties and exact sums frequent; the odd values do not fit a coarse integer scale.
 TIED = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
@@ -43,27 +46,4 @@ def grids(draw, signs="any", most_pixels=16, clamps=True, periodic=None, dtype=N
         _tensor(draw, couplings, (rows, width), dtype),
         torch.tensor([draw(st.sampled_from([0.0, -1.5, 10.0]))], dtype=torch.float64),
         wrap,
-    )
-
-
-def random_grid(
-    batch, height, width, *, coupling=1.0, signs="associative", periodic=False, seed=0, dtype=None
-):
-    """A batch of unit-variance unaries and couplings `coupling` * uniform(0.2, 1)."""
-    generator = torch.Generator().manual_seed(seed)
-    dtype = dtype or torch.float32
-    columns = width if periodic and width > 1 else width - 1
-    rows = height if periodic and height > 1 else height - 1
-
-    def pairs(*shape):
-        size = coupling * (0.2 + 0.8 * torch.rand(*shape, generator=generator, dtype=dtype))
-        if signs == "any":
-            return size * torch.randn(*shape, generator=generator, dtype=dtype).sign()
-        return size if signs == "associative" else -size
-
-    return IsingGrid(
-        torch.randn(batch, height, width, generator=generator, dtype=dtype),
-        pairs(batch, height, columns),
-        pairs(batch, rows, width),
-        periodic=periodic,
     )

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+
 import pytest
 import torch
-from strategies import random_grid
+from golden import GOLDEN, answers
+from random_models import random_grid
 
-from mrfmask import Annealing, Gibbs, GraphCut, IsingGrid, MeanField, cuda, ops, sample
-from mrfmask.cuda_gibbs import GibbsRun
+import mrfmask as mm
+from mrfmask import Annealing, Gibbs, GraphCut, IsingGrid, MeanField, ops
+from mrfmask.nn import IsingHead, losses
 
 pytestmark = pytest.mark.gpu
 
+# compute-sanitizer is slow: it looks at the small ones.
+SMALL = ((1, 1), (7, 33), (16, 16))
 SHAPES = [
-    (height, width, periodic)
-    for height, width in (
-        (1, 1),
-        (7, 33),
-        (16, 16),
-        (100, 100),
-        (120, 120),
-        (121, 97),
-        (350, 350),
-        (375, 1242),
+    pytest.param(height, width, periodic, marks=[pytest.mark.small] if small else [])
+    for small, sizes in (
+        (True, SMALL),
+        (False, ((100, 100), (120, 120), (121, 97), (350, 350), (375, 1242))),
     )
+    for height, width in sizes
     for periodic in (False, True)
 ]
 
@@ -78,51 +80,136 @@ def test_annealing_and_cuts_have_the_bits_of_the_cpu(height, width):
 def test_kawasaki_has_the_bits_of_the_cpu():
     model = clamped_grid(2, 33, 40, False)
     options = {"budget_new": 100, "sweeps": 20, "chains": 3, "seed": 1}
-    first, second = sample(model, **options), sample(model.to("cuda"), **options)
+    first, second = mm.sample(model, **options), mm.sample(model.to("cuda"), **options)
     assert second.masks.device.type == "cuda"
     assert_same(first, second, ("masks", "counts", "mean", "energies"))
+
+
+@pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut", "kawasaki"])
+def test_answers_are_the_golden_bits(name):
+    assert answers(name, "cuda") == GOLDEN[name]
 
 
 def test_other_streams_give_the_same_bits():
     model = clamped_grid(2, 100, 100, False)
     sampler = Gibbs(sweeps=20, seed=1)
+    expected = sampler.sample(model)
     stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        there = sampler.sample(model.to("cuda"))
-    stream.synchronize()
-    assert_same(sampler.sample(model), there, ("masks", "counts"))
+    for _ in range(3):
+        with torch.cuda.stream(stream):
+            there = sampler.sample(model.to("cuda"))
+        gc.collect()  # CuPy's view of the stream must not take the stream with it.
+        stream.synchronize()
+        assert_same(expected, there, ("masks", "counts"))
 
 
-def test_a_run_is_captured_in_a_graph_and_goes_on_by_its_offset():
-    model = clamped_grid(2, 64, 64, False)
-    there = model.to("cuda")
+def gibbs_arguments(model, chains):
+    beta = torch.ones(2, 1, dtype=torch.float64, device=model.device)
+    seed = torch.tensor([[5, 0], [5, 1]], device=model.device)
+    potentials = (model.unary, model.right, model.down, model.periodic)
+    return (*potentials, beta, seed, None, chains, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "periodic", "chains", "keep"),
+    [
+        (7, 9, True, 1, False),
+        (64, 64, False, 1, False),
+        (64, 64, False, 1, True),
+        (64, 64, False, 40, False),
+        (350, 350, False, 1, False),
+    ],
+)
+def test_a_captured_operator_goes_on_by_its_offset(height, width, periodic, chains, keep):
+    model = clamped_grid(2, height, width, periodic)
     offset = torch.zeros(1, dtype=torch.int64, device="cuda")
-    beta = torch.ones(2, 9, dtype=torch.float64)
-    seed = torch.tensor([[5, 0], [5, 1]])
-    potentials = (there.unary, there.right, there.down, False)
-    arguments = (*potentials, beta, seed, None, 1, 4, offset, False, False)
-    GibbsRun(cuda.launcher(0), *arguments).run()  # compiles
-    run = GibbsRun(cuda.launcher(0), *arguments)
+    arguments = (*gibbs_arguments(model.to("cuda"), chains), offset, keep, keep)
+    ops.gibbs(*arguments)  # compiles
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        run.run()
+        results = ops.gibbs(*arguments)
     for number in (0, 100):
         offset.fill_(number)
-        run.counts.zero_()
         graph.replay()
-        expected = ops.gibbs(
-            model.unary,
-            model.right,
-            model.down,
-            False,
-            beta,
-            seed,
-            None,
-            1,
-            4,
-            number,
-            False,
-            False,
-        )
-        assert torch.equal(run.masks.cpu(), expected[0])
-        assert torch.equal(run.counts.cpu(), expected[1])
+        expected = ops.gibbs(*gibbs_arguments(model, chains), torch.tensor([number]), keep, keep)
+        for got, want in zip(results, expected, strict=True):
+            assert torch.equal(got.cpu(), want)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "periodic"), [(7, 9, True), (64, 64, False), (350, 350, False)]
+)
+def test_captured_mean_field_has_the_bits_of_the_cpu(height, width, periodic):
+    model = random_grid(2, height, width, coupling=0.4, signs="any", periodic=periodic)
+    there = model.to("cuda")
+    beta = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    options = (None, 40, 1e-3)
+    potentials = (there.unary, there.right, there.down, periodic, beta.to("cuda"))
+    ops.mean_field(*potentials, *options)  # compiles
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        results = ops.mean_field(*potentials, *options)
+    graph.replay()
+    expected = ops.mean_field(model.unary, model.right, model.down, periodic, beta, *options)
+    for got, want in zip(results, expected, strict=True):
+        assert torch.equal(got.cpu(), want)
+
+
+def test_operators_run_inside_torch_compile():
+    model = random_grid(2, 40, 50, coupling=0.5)
+    there = model.to("cuda")
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def compiled(unary, right, down, beta, seed, offset):
+        means = ops.mean_field(unary, right, down, False, beta[:, 0], None, 50, 1e-6)[0]
+        options = (seed, None, 1, 4, 5, offset, False, False)
+        return means * 2, ops.gibbs(unary, right, down, False, beta, *options)[1]
+
+    *_, beta, seed, _, _, _, _ = gibbs_arguments(model, 1)
+    numbers = (beta, seed, torch.tensor([7]))
+    on_card = (t.cuda() for t in (there.unary, there.right, there.down, *numbers))
+    got = compiled(*on_card)
+    expected = compiled(model.unary, model.right, model.down, *numbers)
+    assert all(torch.equal(g.cpu(), e) for g, e in zip(got, expected, strict=True))
+
+
+def test_budgets_and_paths_have_the_answers_of_the_cpu():
+    for signs in ("associative", "repulsive", "any"):
+        model = random_grid(2, 20, 30, signs=signs)
+        first, second = (mm.find_map(m, budget=0.2) for m in (model, model.to("cuda")))
+        assert_same(first, second, ("mask",))
+        assert second.verify(model.to("cuda"))
+    model = random_grid(2, 20, 30)
+    first, second = mm.budget_path(model), mm.budget_path(model.to("cuda"))
+    assert_same(first, second, ("order", "block", "entry"))
+    torch.testing.assert_close(second.bound(100).cpu(), first.bound(100), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", ["random", "poisson_disk", "k_center", "top_k", "long_range"])
+def test_selectors_have_the_masks_of_the_cpu(name):
+    scores = torch.randn(2, 40, 50, generator=torch.Generator().manual_seed(0))
+    here = mm.select(scores, name, budget=60)
+    assert torch.equal(here, mm.select(scores.to("cuda"), name, budget=60).cpu())
+
+
+def test_exact_answers_agree_with_the_cpu():
+    model = random_grid(2, 4, 9, signs="any", dtype=torch.float64)
+    first, second = mm.Exact().marginals(model), mm.Exact().marginals(model.to("cuda"))
+    for name in ("probability", "right", "down", "log_partition"):
+        torch.testing.assert_close(getattr(second, name).cpu(), getattr(first, name))
+
+
+def test_a_head_is_trained_on_the_card():
+    torch.manual_seed(0)
+    head = IsingHead(3, hidden=8)
+    features, target = torch.randn(2, 3, 20, 30), torch.rand(2, 20, 30) < 0.5
+    for loss in (losses.StructuredHinge(), losses.MeanFieldLikelihood()):
+        values, gradients = [], []
+        for device in ("cpu", "cuda"):
+            one = copy.deepcopy(head).to(device)
+            value = loss(one(features.to(device)), target.to(device))
+            value.backward()
+            values.append(value.detach().cpu())
+            gradients.append(one.unary[-1].weight.grad.cpu())
+        torch.testing.assert_close(values[1], values[0], rtol=1e-3, atol=0)
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-2, atol=1e-3)

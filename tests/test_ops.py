@@ -21,7 +21,8 @@ def gibbs_arguments(model, keep):
         torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)) > 0.5 if keep else None,
         3,
         2,
-        7,
+        3,
+        torch.tensor([7]),
         keep,
         keep,
     )

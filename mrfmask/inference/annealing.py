@@ -13,9 +13,10 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.inference import seeds
 from mrfmask.inference.bounds import forest_bound
-from mrfmask.inference.float32_potentials import float32_potentials
+from mrfmask.inference.float32_potentials import float32_potentials, largest_potential
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
+from mrfmask.powers_of_two import power_of_two
 from mrfmask.result import MapResult, Status
 
 # Sweeps downhill at the end; then hardly any pixel still gains by turning.
@@ -85,7 +86,8 @@ class Annealing(Method):
             None,
             self.chains,
             0,
-            0,
+            self.sweeps + DESCENT,
+            torch.zeros(1, dtype=torch.int64, device=model.device),
             True,
             False,
         )
@@ -101,14 +103,22 @@ class Annealing(Method):
         )
 
     def _schedule(self, model: IsingGrid) -> Float[Tensor, "batch sweeps"]:
-        steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64, device=model.device)
+        # The same bits on every device: powers from the CPU, and sums of integers, in which the
+        # largest potential has 30 bits.
+        steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64)
         factors = self.beta_start * (self.beta_end / self.beta_start) ** steps
+        units = power_of_two(30 - torch.frexp(largest_potential(model)).exponent)
+
+        def total(potentials: Tensor) -> Tensor:
+            sizes = potentials.detach().abs().double() * units[:, None, None]
+            return sizes.round().to(torch.int64).sum(dim=(1, 2))
+
         clamped = model.clamped
-        fields = torch.where(clamped, 0.0, model.unary.detach()).abs().double().sum(dim=(1, 2))
         # Each coupling pulls at two pixels.
-        pulls = sum(t.detach().abs().double().sum(dim=(1, 2)) for t in (model.right, model.down))
+        pulls = 2 * (total(model.right) + total(model.down))
+        fields = pulls + total(torch.where(clamped, 0.0, model.unary))
         free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
-        typical = (fields + 2 * pulls) / free
+        typical = fields / (free * units)
         typical = torch.where(typical > 0, typical, 1.0)
-        descent = torch.full_like(steps[:1], FROZEN).expand(len(model), DESCENT)
-        return torch.cat([factors / typical[:, None], descent], dim=1)
+        descent = torch.full_like(typical, FROZEN)[:, None].expand(-1, DESCENT)
+        return torch.cat([factors.to(model.device) / typical[:, None], descent], dim=1)

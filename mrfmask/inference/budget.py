@@ -46,6 +46,11 @@ class Limit:
         cost = None if self.cost is None else self.cost[images]
         return replace(self, amount=self.amount[images], cost=cost)
 
+    def to(self, device: torch.device | str) -> Limit:
+        """The same on another device."""
+        cost = None if self.cost is None else self.cost.to(device)
+        return replace(self, amount=self.amount.to(device), cost=cost)
+
 
 def count_limits(model: IsingGrid) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
     """The fewest and the most pixels that can be on: what clamps leave, (batch,) int64 each."""
@@ -103,11 +108,11 @@ def budget_limit(
     values = _per_image(name, value, batch)
     counts = [_count(name, v, None if cost is not None else height * width) for v in values]
     limit = Limit(
-        amount=torch.tensor(counts, dtype=torch.int64),
+        amount=torch.tensor(counts, dtype=torch.int64, device=model.device),
         cost=cost,
         at_most=bool(at_most) or cost is not None,
     )
-    spent = limit.spent(model.clamped & (model.unary > 0)).cpu()
+    spent = limit.spent(model.clamped & (model.unary > 0))
     if name == "budget_new":
         limit = replace(limit, amount=limit.amount + spent)
     (_check_costs if cost is not None else _check_counts)(name, model, limit)
@@ -132,7 +137,7 @@ def penalised(model: IsingGrid, penalty: Float[Tensor, " batch"], limit: Limit) 
 
 def _check_counts(name: str, model: IsingGrid, limit: Limit) -> None:
     """Raises unless some mask has so many pixels on."""
-    least, most = (number.cpu() for number in count_limits(model))
+    least, most = count_limits(model)
     impossible = (limit.amount < least) | (limit.amount > most)
     if impossible.any():
         image = int(impossible.nonzero()[0])

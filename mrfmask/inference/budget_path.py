@@ -9,6 +9,7 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.inference.path_proof import PathProof
 from mrfmask.model import IsingGrid
+from mrfmask.powers_of_two import power_of_two
 from mrfmask.result import BudgetPath
 
 # Rounding in float64 sums, relative to the sum of the sizes of all terms.
@@ -30,12 +31,13 @@ def budget_path(model: IsingGrid) -> BudgetPath:
     0 for most float32 models.
 
     Args:
-        model: a batch of images without negative couplings, on the CPU.
+        model: a batch of images without negative couplings. The cuts run on the CPU, for models on
+            CUDA, too.
 
     Raises:
         TypeError: `model` is no IsingGrid.
         ValueError: a coupling is negative.
-        RuntimeError: the model is on another device.
+        RuntimeError: the model is on a device that is neither.
 
     Example:
         >>> import torch, mrfmask as mm
@@ -57,15 +59,16 @@ def budget_path(model: IsingGrid) -> BudgetPath:
     order, block, penalties, drops, masks, exponents, rounding = ops.budget_path(
         *tensors, model.periodic
     )
-    unit = torch.ldexp(torch.ones_like(rounding), -exponents)
+    unit = power_of_two(-exponents)
     rounding = rounding * unit
     first_energy = model.energy(order == 0).detach()
     steps = _energy_steps(model, order, max(masks.tolist(), default=0))
     penalty, count, energy, lower_bound = [], [], [], []
-    entry = torch.empty(order.shape, dtype=torch.float64)
+    entry = torch.empty(order.shape, dtype=torch.float64, device=model.device)
+    infinity = torch.tensor([torch.inf], dtype=torch.float64, device=model.device)
     for b, number in enumerate(masks.tolist()):
-        values = torch.cat([_INFINITY, penalties[b, : number - 1] * unit[b]])
-        entry[b] = torch.cat([values, -_INFINITY])[order[b].long()]
+        values = torch.cat([infinity, penalties[b, : number - 1] * unit[b]])
+        entry[b] = torch.cat([values, -infinity])[order[b].long()]
         penalty.append(values)
         count.append(torch.bincount(order[b].flatten(), minlength=number + 1)[:number].cumsum(0))
         energy.append(first_energy[b] + _sum_from_zero(steps[b, 1:number]))
@@ -88,9 +91,6 @@ def budget_path(model: IsingGrid) -> BudgetPath:
     )
 
 
-_INFINITY = torch.tensor([torch.inf], dtype=torch.float64)
-
-
 def _energy_steps(
     model: IsingGrid, order: Int[Tensor, "batch height width"], masks: int
 ) -> Float[Tensor, "batch masks+1"]:
@@ -100,7 +100,7 @@ def _energy_steps(
     its first pixel to the one that turns on its second. Place 0 and the last one mean nothing.
     """
     batch, height, width = model.shape
-    steps = torch.zeros(batch, masks + 1, dtype=torch.float64)
+    steps = torch.zeros(batch, masks + 1, dtype=torch.float64, device=model.device)
     order = order.long()
 
     def add(when: Tensor, change: Tensor) -> None:
@@ -127,9 +127,10 @@ def _check(model: IsingGrid) -> None:
             f"model must be an IsingGrid; got {type(model).__name__}. "
             "Build one from potentials or load_model(path)."
         )
-    if model.device.type != "cpu":
+    if model.device.type not in ("cpu", "cuda"):
         raise RuntimeError(
-            f"model must be on cpu for budget_path; got {model.device}. Call model.to('cpu')."
+            f"model must be on cpu or cuda for budget_path; got {model.device}. "
+            "Call model.to('cpu')."
         )
     for name, pairwise in (("right", model.right), ("down", model.down)):
         negative = pairwise < 0

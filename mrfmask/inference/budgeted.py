@@ -159,7 +159,7 @@ def _repaired(
             masks.append(ops.keep_limit(*potentials, limit.cost, limit.amount, mask))
     energies = model.energy(torch.stack(masks, dim=1)).detach()
     energy, best = energies.min(dim=1)
-    mask = torch.stack(masks, dim=1)[torch.arange(len(model)), best]
+    mask = torch.stack(masks, dim=1)[torch.arange(len(model), device=model.device), best]
     slack = PROVEN * (1.0 + energy.abs())
     proven = (energy - dual.lower_bound <= slack).tolist()
     return MapResult(

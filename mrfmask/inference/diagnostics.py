@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrfmask.model import IsingGrid
 from mrfmask.result import Marginals, Samples, Status
 
 LARGEST_R_HAT = 1.01
+
+
+def share(counts: Int[Tensor, "*shape"], total: int) -> Float[Tensor, "*shape"]:
+    """``counts / total`` in float64, the same bits on every device.
+
+    By a tensor of the device: CUDA divides by a number as it multiplies by the inverse.
+    """
+    return counts.to(torch.float64) / torch.full(
+        (), float(total), dtype=torch.float64, device=counts.device
+    )
 
 
 def split_r_hat(trace: Float[Tensor, "batch chains sweeps"]) -> Float[Tensor, " batch"]:
@@ -89,7 +99,7 @@ def samples_from_chains(
     """Samples with their diagnostics, from what a sampler counted and traced."""
     sweeps = energies.shape[2]
     r_hat = split_r_hat(energies)
-    mean = counts.sum(dim=1).to(torch.float64) / (counts.shape[1] * sweeps)
+    mean = share(counts.sum(dim=1), counts.shape[1] * sweeps)
     status = [Status.MIXED if r <= LARGEST_R_HAT else Status.UNMIXED for r in r_hat.tolist()]
     return Samples(
         masks=masks,
@@ -118,7 +128,7 @@ def marginals_from_chains(
     chains, sweeps = samples.energies.shape[1:]
 
     def correlation(equal: Tensor) -> Tensor:
-        return (equal.to(torch.float64) * 2 / (chains * sweeps) - 1).to(model.dtype)
+        return (share(2 * equal, chains * sweeps) - 1).to(model.dtype)
 
     return Marginals(
         probability=samples.mean,
@@ -145,7 +155,7 @@ def independent_samples(
     ones = torch.ones(batch, dtype=torch.float64, device=masks.device)
     return Samples(
         masks=masks,
-        mean=masks.to(torch.float64).mean(dim=1).to(model.dtype),
+        mean=share(masks.sum(dim=1), chains).to(model.dtype),
         counts=masks.to(torch.int32),
         energies=model.energy(masks).detach().unsqueeze(2),
         r_hat=ones,

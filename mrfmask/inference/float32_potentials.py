@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mrfmask.model import IsingGrid
+from mrfmask.powers_of_two import power_of_two
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,23 @@ class Float32Potentials:
         return self.unary, self.right, self.down, self.periodic
 
 
+def largest_potential(model: IsingGrid) -> Tensor:
+    """The largest finite size of a potential of each image, (batch,) float64."""
+    largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
+    for tensor in (model.unary, model.right, model.down):
+        if tensor[0:1].numel():
+            finite = tensor.detach().abs().nan_to_num(posinf=0.0).flatten(1).amax(dim=1)
+            largest = torch.maximum(largest, finite.to(torch.float64))
+    return largest
+
+
 def float32_potentials(model: IsingGrid) -> Float32Potentials:
     """The potentials of a model in float32, each image at about unit size."""
     tensors = [t.detach() for t in (model.unary, model.right, model.down)]
-    largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
-    for tensor in tensors:
-        if tensor[0:1].numel():
-            finite = tensor.abs().nan_to_num(posinf=0.0).flatten(1).amax(dim=1)
-            largest = torch.maximum(largest, finite.to(torch.float64))
-    exponent = torch.frexp(largest).exponent
+    exponent = torch.frexp(largest_potential(model)).exponent
     exponent = torch.where(exponent.abs() > 20, exponent, 0)
     if bool(exponent.any()):
-        tensors = [torch.ldexp(t.to(torch.float64), -exponent[:, None, None]) for t in tensors]
+        size = power_of_two(-exponent)[:, None, None]
+        tensors = [t.to(torch.float64) * size for t in tensors]
     unary, right, down = (t.to(torch.float32).contiguous() for t in tensors)
-    scale = torch.ldexp(torch.ones_like(largest), exponent)
-    return Float32Potentials(unary, right, down, model.periodic, scale)
+    return Float32Potentials(unary, right, down, model.periodic, power_of_two(exponent))

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mrfmask.powers_of_two import power_of_two
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FlowCertificate:
@@ -51,7 +53,7 @@ class FlowCertificate:
         y = torch.arange(height, device=unary.device)[:, None]
         odd = (y + torch.arange(width, device=unary.device)) % 2 == 1
         cost_on = -2 * torch.where(self.flipped[:, None, None] & odd, -unary, unary)
-        unit = torch.ldexp(torch.ones_like(unary[:, 0, 0]), -self.exponent)[:, None, None]
+        unit = power_of_two(-self.exponent)[:, None, None]
         moved = torch.zeros(unary.shape, dtype=torch.int64, device=unary.device)
         for flow, dim in ((self.right, 2), (self.down, 1)):
             out = torch.zeros_like(moved)

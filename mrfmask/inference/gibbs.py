@@ -90,16 +90,15 @@ class Gibbs(Method):
         if self.start is not None:
             check_mask("start", self.start, (batch, self.chains, height, width), model.device)
         potentials = float32_potentials(model)
-        sweeps = self.burn_in + self.sweeps
-        beta = torch.full((batch, sweeps), self.beta, dtype=torch.float64, device=model.device)
         masks, counts, energies, _, right_equal, down_equal = ops.gibbs(
             *potentials.arguments,
-            beta * potentials.scale[:, None],
+            (self.beta * potentials.scale)[:, None],
             seeds.as_tensor(self.seed, batch).to(model.device),
             self.start,
             self.chains,
             self.burn_in,
-            self.sweep_offset,
+            self.sweeps,
+            torch.tensor([self.sweep_offset], device=model.device),
             False,
             keep_pairs,
         )

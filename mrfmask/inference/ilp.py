@@ -86,7 +86,7 @@ class Ilp(Method):
     name: ClassVar = "ilp"
     answers: ClassVar = ("map",)
     exact: ClassVar = True
-    devices: ClassVar = ("cpu",)
+    devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
 
     def __post_init__(self) -> None:
@@ -111,6 +111,9 @@ class Ilp(Method):
             # Solvers can take long to find any good mask by themselves.
             sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
             starts = Annealing(sweeps=int(min(max(sweeps, 1), 1000))).find_map(model).mask
+        host = model.to("cpu")  # where solvers run
+        starts = None if starts is None else starts.cpu()
+        limits = None if self.limit is None else self.limit.to("cpu")
         answers = []
         for image in range(len(model)):
             seconds = math.inf
@@ -118,14 +121,14 @@ class Ilp(Method):
                 left = self.time_limit_s - (time.monotonic() - began)
                 seconds = max(left, 0.0) / (len(model) - image)
             start = None if starts is None else starts[image : image + 1]
-            limit = None if self.limit is None else self.limit[image : image + 1]
-            answers.append(_solve_image(model[image], self.solver, seconds, start, limit))
-        mask = torch.cat([model.clamped[:0], *(answer.mask for answer in answers)])
+            limit = None if limits is None else limits[image : image + 1]
+            answers.append(_solve_image(host[image], self.solver, seconds, start, limit))
+        mask = torch.cat([host.clamped[:0], *(answer.mask for answer in answers)]).to(model.device)
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=torch.tensor([a.lower_bound for a in answers], dtype=torch.float64),
+            lower_bound=model.constant.new_tensor([answer.lower_bound for answer in answers]),
             status=tuple(answer.status for answer in answers),
             method=self.name,
             stats={"solver": self.solver, **facts},

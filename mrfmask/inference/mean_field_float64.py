@@ -26,8 +26,8 @@ def float64_sweeps(
     unary = torch.where(model.clamped, 0.0, model.unary)
     mean = torch.tanh(beta * unary) if start is None else start
     mean = torch.where(model.clamped, clamp, mean)
-    done = torch.zeros(len(model), dtype=torch.int64)
-    change = torch.full((len(model),), torch.inf, dtype=torch.float64)
+    done = torch.zeros(len(model), dtype=torch.int64, device=model.device)
+    change = torch.full((len(model),), torch.inf, dtype=torch.float64, device=model.device)
     colours = _colours(model)
     for _ in range(sweeps):
         active = change > tolerance
@@ -56,4 +56,4 @@ def _colours(model: IsingGrid) -> list[Bool[Tensor, "height width"]]:
 
     total = ring(height)[:, None] + ring(width)
     number = 3 if bool((ring(height) == 2).any() or (ring(width) == 2).any()) else 2
-    return [total % number == c for c in range(number)]
+    return [(total % number == c).to(model.device) for c in range(number)]

@@ -53,7 +53,7 @@ def _is_consistent(model: IsingGrid, path: BudgetPath, b: int) -> bool:
     if order.min() < 0 or order.max() > masks:
         return False
     sizes = torch.bincount(order.flatten(), minlength=masks + 1)
-    entry = torch.cat([penalty, torch.tensor([-torch.inf], dtype=penalty.dtype)])[order]
+    entry = torch.cat([penalty, penalty.new_full((1,), -torch.inf)])[order]
     return bool(
         torch.equal(order == 0, model.unary[0].isposinf())
         and torch.equal(order == masks, model.unary[0].isneginf())
@@ -74,15 +74,15 @@ def _has_blocks(model: IsingGrid, path: BudgetPath, b: int) -> bool:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    order, block = path.order[b].flatten().numpy(), path.block[b].flatten().numpy()
+    order, block = (t[b].flatten().cpu().numpy() for t in (path.order, path.block))
     first, second, pairwise = model.edges()
-    first, second = first.numpy(), second.numpy()
-    joined = (order[first] == order[second]) & (pairwise[0].detach().numpy() != 0)
+    first, second = first.cpu().numpy(), second.cpu().numpy()
+    joined = (order[first] == order[second]) & (pairwise[0].detach().cpu().numpy() != 0)
     links = coo_array(
         (np.ones(joined.sum(), dtype=bool), (first[joined], second[joined])), (order.size,) * 2
     )
     labels = connected_components(links, directed=False)[1]
-    free = ~model.clamped[0].flatten().numpy()
+    free = ~model.clamped[0].flatten().cpu().numpy()
     known, begin, inverse = np.unique(labels[free], return_index=True, return_inverse=True)
     number = np.empty(len(known), dtype=np.int64)
     number[np.argsort(begin)] = np.arange(len(known))
@@ -93,16 +93,16 @@ def _has_energies(
     model: IsingGrid, path: BudgetPath, b: int, first: Float[Tensor, ""], slack: Float[Tensor, ""]
 ) -> bool:
     """Whether energies are the model's: pixels turn on at their order, couplings part and meet."""
-    order, masks = path.order[b].flatten().long().numpy(), len(path.count[b])
-    unary = model.unary[0].detach().double().flatten().numpy()
+    order, masks = path.order[b].flatten().long().cpu().numpy(), len(path.count[b])
+    unary = model.unary[0].detach().double().flatten().cpu().numpy()
     one, other, pairwise = model.edges()
-    ends = np.stack([order[one.numpy()], order[other.numpy()]])
-    change = 2 * pairwise[0].detach().double().numpy()
+    ends = np.stack([order[one.cpu().numpy()], order[other.cpu().numpy()]])
+    change = 2 * pairwise[0].detach().double().cpu().numpy()
     steps = np.bincount(order, np.where(np.isinf(unary), 0.0, -2 * unary), masks + 1)
     steps += np.bincount(ends.min(axis=0), change, masks + 1)
     steps -= np.bincount(ends.max(axis=0), change, masks + 1)
     energies = first.item() + np.concatenate([[0.0], steps[1:masks].cumsum()])
-    return bool((np.abs(path.energy[b].numpy() - energies) <= slack.item()).all())
+    return bool((np.abs(path.energy[b].cpu().numpy() - energies) <= slack.item()).all())
 
 
 def _has_slopes(path: BudgetPath, b: int, slack: Float[Tensor, ""]) -> bool:
@@ -115,7 +115,7 @@ def _has_slopes(path: BudgetPath, b: int, slack: Float[Tensor, ""]) -> bool:
 
 def _breakpoints(path: BudgetPath, cuts: int) -> list[Int[Tensor, " batch"]]:
     """Numbers of masks, one an image, evenly from 1 to the last; 0 where there are none."""
-    last = torch.tensor([len(count) - 1 for count in path.count])
+    last = torch.tensor([len(count) - 1 for count in path.count], device=path.order.device)
     number = min(cuts, int(last.max())) if len(last) else 0
     return [(1 + (last - 1) * k // max(number - 1, 1)).clamp(max=last) for k in range(number)]
 

@@ -196,6 +196,11 @@ def _(unary, *arguments):
     return through_host(keep_limit, unary, *arguments)[0]
 
 
+@on_cuda("budget_path")
+def _(unary, *arguments):
+    return through_host(budget_path, unary, *arguments)
+
+
 @on_cuda("reach_count")
 def _(unary, *arguments):
     return through_host(reach_count, unary, *arguments)[0]

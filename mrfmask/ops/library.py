@@ -47,6 +47,16 @@ def as_numpy(tensor: Tensor):
     return (tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor).numpy()
 
 
+def check_devices(unary: Tensor, **others: Tensor | None) -> None:
+    """Raises unless all tensors are on the device of `unary`: nothing is copied there in secret."""
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != unary.device:
+            raise ValueError(
+                f"{name} must be on the device of unary, {unary.device}; got {tensor.device}. "
+                "Call .to(device)."
+            )
+
+
 def through_host(op: Callable, *arguments) -> tuple[Tensor, ...]:
     """What an operator gives on CPU threads for CUDA tensors, by way of pinned memory."""
     device = arguments[0].device

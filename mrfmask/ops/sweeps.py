@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from mrfmask import _native
-from mrfmask.ops.library import as_numpy, on_cpu, on_cuda, shapes_of
+from mrfmask.ops.library import (
+    as_numpy,
+    check_devices,
+    on_cpu,
+    on_cuda,
+    shapes_of,
+    through_host,
+)
 
 
 @on_cpu
@@ -20,7 +27,8 @@ def gibbs(
     start: Tensor | None,
     chains: int,
     burn_in: int,
-    sweep_offset: int,
+    sweeps: int,
+    sweep_offset: Tensor,
     keep_best: bool,
     keep_pairs: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -31,12 +39,15 @@ def gibbs(
         right: couplings to the right.
         down: couplings down.
         periodic: whether they wrap around.
-        beta: (batch, burn_in + sweeps) float64, inverse temperature of each sweep.
+        beta: (batch, burn_in + sweeps) float64, inverse temperature of each sweep, or (batch, 1)
+            the same in all.
         seed: (batch, 2) int64, key and stream of each image's draws.
         start: (batch, chains, height, width) bool, or None for fair coins.
         chains: independent chains an image.
         burn_in: sweeps that are not counted.
-        sweep_offset: number of the first sweep.
+        sweeps: sweeps that are.
+        sweep_offset: (1,) int64, number of the first sweep: a tensor, so that a CUDA graph can be
+            replayed with another one.
         keep_best: whether to return the kept state of lowest energy.
         keep_pairs: whether to count the kept states in which neighbours were equal.
 
@@ -51,7 +62,7 @@ def gibbs(
     masks = torch.empty(shape, dtype=torch.bool) if start is None else start.clone()
     masks = masks.contiguous()
     counts = torch.empty(shape, dtype=torch.int32)
-    energies = torch.empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64)
+    energies = torch.empty(batch, chains, sweeps, dtype=torch.float64)
     best = torch.empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool)
     pairs = batch if keep_pairs else 0
     right_equal = torch.zeros(pairs, *right.shape[1:], dtype=torch.int64)
@@ -59,10 +70,10 @@ def gibbs(
     _native.gibbs(
         *(as_numpy(t) for t in (unary, right, down)),
         periodic,
-        as_numpy(beta),
+        as_numpy(beta.expand(batch, burn_in + sweeps)),
         as_numpy(seed),
         burn_in,
-        sweep_offset,
+        int(sweep_offset),
         start is not None,
         as_numpy(masks),
         as_numpy(counts),
@@ -87,6 +98,7 @@ def _(
     start,
     chains,
     burn_in,
+    sweeps,
     sweep_offset,
     keep_best,
     keep_pairs,
@@ -97,7 +109,7 @@ def _(
     return (
         unary.new_empty(shape, dtype=torch.bool),
         unary.new_empty(shape, dtype=torch.int32),
-        unary.new_empty(batch, chains, beta.shape[1] - burn_in, dtype=torch.float64),
+        unary.new_empty(batch, chains, sweeps, dtype=torch.float64),
         unary.new_empty(shape if keep_best else (0, *shape[1:]), dtype=torch.bool),
         unary.new_empty(pairs, *right.shape[1:], dtype=torch.int64),
         unary.new_empty(pairs, *down.shape[1:], dtype=torch.int64),
@@ -175,29 +187,27 @@ def _(seed, samples, draws):
 
 
 @on_cuda("gibbs")
-def _(unary, right, down, periodic, beta, seed, start, chains, burn_in, sweep_offset, *keep):
+def _(unary, right, down, periodic, beta, seed, start, *options):
     from mrfmask import cuda, cuda_gibbs
 
-    offset = torch.tensor([sweep_offset], device=unary.device)
+    check_devices(unary, beta=beta, seed=seed, start=start, sweep_offset=options[3])
     potentials = (unary.detach(), right.detach(), down.detach())
-    return cuda_gibbs.GibbsRun(
-        cuda.launcher(unary.device.index),
-        *potentials,
-        periodic,
-        beta,
-        seed,
-        start,
-        chains,
-        burn_in,
-        offset,
-        *keep,
-    ).run()
+    launcher = cuda.launcher(unary.device.index)
+    return cuda_gibbs.GibbsRun(launcher, *potentials, periodic, beta, seed, start, *options).run()
 
 
 @on_cuda("mean_field")
-def _(unary, right, down, *options):
+def _(unary, right, down, periodic, beta, start, *options):
     from mrfmask import cuda, cuda_mean_field
 
+    check_devices(unary, beta=beta, start=start)
     potentials = (unary.detach(), right.detach(), down.detach())
     launcher = cuda.launcher(unary.device.index)
-    return cuda_mean_field.MeanFieldRun(launcher, *potentials, *options).run()
+    return cuda_mean_field.MeanFieldRun(
+        launcher, *potentials, periodic, beta, start, *options
+    ).run()
+
+
+@on_cuda("exact_uniforms")
+def _(seed, *arguments):
+    return through_host(exact_uniforms, seed, *arguments)[0]

@@ -54,7 +54,8 @@ def select(
 
     Args:
         scores: logits, higher is chosen sooner where the method looks at them; -inf must not be
-            chosen, for instance where a sensor has no return. float32 or float64, on the CPU.
+            chosen, for instance where a sensor has no return. float32 or float64. All methods
+            run on the CPU; tensors on CUDA are copied there, and the mask back.
         method: a name in SELECTORS.
         budget: pixels on in the result, those of `taken` included: an int, a share of all pixels as
             a float in (0, 1], rounded to the nearest int, or one of them an image. With `cost`,
@@ -69,7 +70,7 @@ def select(
         TypeError: an argument of another kind, or an option that the method does not have.
         ValueError: an unknown method, shapes that do not fit, NaN, or a budget that an image cannot
             meet.
-        RuntimeError: tensors that are not on the CPU.
+        RuntimeError: tensors that are neither on the CPU nor on CUDA.
 
     Example:
         >>> import torch, mrfmask as mm

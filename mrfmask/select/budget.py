@@ -58,7 +58,7 @@ def make_requests(
     """
     batch, height, width = scores.shape
     if taken is None:
-        taken = torch.zeros(scores.shape, dtype=torch.bool)
+        taken = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     check_mask("taken", taken, scores.shape, scores.device)
     if cost is not None:
         check_cost(cost, scores.shape, scores.device)
@@ -66,10 +66,10 @@ def make_requests(
     amounts = _amounts(budget, budget_new, batch, height * width, cost is not None)
     requests = []
     for b in range(batch):
-        values = scores[b].detach().to(torch.float64).numpy()
-        on = taken[b].numpy()
+        values = scores[b].detach().to(torch.float64).cpu().numpy()
+        on = taken[b].cpu().numpy()
         free = ~on & (values > -np.inf)
-        price = None if cost is None else cost[b].to(torch.int64).numpy()
+        price = None if cost is None else cost[b].to(torch.int64).cpu().numpy()
         used = 0 if budget is None else int(on.sum() if price is None else price[on].sum())
         left = amounts[b] - used
         _check_amount(b, amounts[b], used, left, int(free.sum()), price is not None, budget is None)
@@ -81,7 +81,7 @@ def make_requests(
                 count=left if price is None else None,
                 cost=price,
                 limit=None if price is None else left,
-                features=None if features is None else features[b].detach().double().numpy(),
+                features=None if features is None else features[b].detach().double().cpu().numpy(),
                 seed=seed[b],
             )
         )
@@ -89,7 +89,7 @@ def make_requests(
 
 
 def check_scores(scores: Tensor) -> None:
-    """Raises unless `scores` is a float tensor of a batch on the CPU, without NaN and +inf."""
+    """Raises unless `scores` is a float tensor of a batch, without NaN and +inf."""
     if not isinstance(scores, Tensor) or scores.dtype not in (torch.float32, torch.float64):
         got = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
         raise TypeError(
@@ -100,11 +100,8 @@ def check_scores(scores: Tensor) -> None:
         raise ValueError(
             f"scores must have shape (batch, height, width); got {tuple(scores.shape)}. {hint}"
         )
-    if scores.device.type != "cpu":
-        raise RuntimeError(
-            f"scores must be on the CPU, where all selectors run; got {scores.device}. "
-            "Call .cpu(), and .to(device) on the mask."
-        )
+    if scores.device.type not in ("cpu", "cuda"):
+        raise RuntimeError(f"scores must be on cpu or cuda; got {scores.device}. Call .cpu().")
     bad = scores.isnan() | scores.isposinf()
     if bad.any():
         where = tuple(bad.nonzero()[0].tolist())

@@ -102,8 +102,9 @@ class LongRange(Selector):
         mask = torch.zeros(scores.shape, dtype=torch.bool)
         for b, state in enumerate(states):
             mask[b] = torch.from_numpy((state == 1) | (state == 2))
+        stats = stats.to(scores.device)
         return LongRangeResult(
-            mask=mask,
+            mask=mask.to(scores.device),
             log_energy=stats[:, 1],
             greedy_log_energy=stats[:, 0],
             swaps=stats[:, 2].to(torch.int64),
@@ -123,11 +124,13 @@ class LongRange(Selector):
         """
         check_scores(scores)
         check_mask("mask", mask, scores.shape, scores.device)
-        energies = torch.full((len(scores),), -torch.inf, dtype=torch.float64)
+        energies = torch.full((len(scores),), -torch.inf, dtype=torch.float64, device=scores.device)
         for b, (image, on) in enumerate(zip(scores.double(), mask, strict=True)):
             if on.sum() > 1:
                 log_weight = -self.exponent / 4 * image[on]
-                first, second = torch.triu_indices(len(log_weight), len(log_weight), 1)
+                first, second = torch.triu_indices(
+                    len(log_weight), len(log_weight), 1, device=scores.device
+                )
                 apart = torch.pdist(on.nonzero().double())
                 terms = log_weight[first] + log_weight[second] - self.exponent * apart.log()
                 energies[b] = terms.logsumexp(dim=0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mrfmask import _native
-from mrfmask.ops.library import as_numpy, on_cpu, shapes_of
+from mrfmask.ops.library import as_numpy, on_cpu, on_cuda, shapes_of, through_host
 
 
 @on_cpu
@@ -37,3 +37,8 @@ def long_range(
 def _(weight, count, state, power, passes):
     same = torch.empty_like(state, memory_format=torch.contiguous_format)
     return same, weight.new_empty(len(state), 5)
+
+
+@on_cuda("long_range")
+def _(weight, *arguments):
+    return through_host(long_range, weight, *arguments)

@@ -62,7 +62,7 @@ class Selector(ABC):
                     f"image {b}. This is a bug: please report it."
                 )
             masks[b] = torch.from_numpy(chosen | request.taken)
-        return masks
+        return masks.to(scores.device)
 
     def _requests(
         self,

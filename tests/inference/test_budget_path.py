@@ -266,7 +266,9 @@ def test_budget_path_says_what_is_wrong():
     meta = IsingGrid.__new__(IsingGrid)  # meta tensors cannot pass the checks of values
     for name in ("unary", "right", "down"):
         object.__setattr__(meta, name, getattr(model, name).to("meta"))
-    with pytest.raises(RuntimeError, match="model must be on cpu for budget_path; got meta"):
+    with pytest.raises(
+        RuntimeError, match="model must be on cpu or cuda for budget_path; got meta"
+    ):
         budget_path(meta)
     on = torch.zeros(2, 3, 4, dtype=torch.bool)
     on[1, 0] = True

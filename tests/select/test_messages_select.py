@@ -43,7 +43,7 @@ BAD = [
         ValueError,
         "scores must have shape (batch, height, width); got (2",
     ),
-    ({"scores": SCORES.to("meta")}, RuntimeError, "scores must be on the CPU, where all selectors"),
+    ({"scores": SCORES.to("meta")}, RuntimeError, "scores must be on cpu or cuda; got meta"),
     (
         {"scores": with_value(SCORES, torch.nan)},
         ValueError,
