@@ -32,6 +32,7 @@ bench: $(VENV)/built
 	-grep -v '^#' bench/requirements.txt | xargs -n 1 $(PIP)
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m bench.path
+	$(BIN)/python -m bench.budgets
 	$(BIN)/python -m bench.worst_cases
 
 # Without .venv and without a registry: what must be there, CONTRIBUTING says. An editable install,

@@ -10,6 +10,7 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 from mrfmask.select import SELECTORS, LongRange, select
@@ -33,6 +34,7 @@ __all__ = [
     "MeanField",
     "Samples",
     "Status",
+    "Strips",
     "budget_path",
     "find_map",
     "load_model",

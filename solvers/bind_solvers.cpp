@@ -7,6 +7,7 @@
 #include "exact_count.h"
 #include "graph_cut.h"
 #include "long_range.h"
+#include "strip_dual.h"
 #include "threads.h"
 
 namespace mrfmask::bindings {
@@ -152,6 +153,35 @@ void long_range(Array<const double, 3> weight, Array<const int64_t, 1> count, in
   for_each_item(static_cast<int64_t>(weight.shape(0)), threads, run_image, SignalCheck());
 }
 
+// Without limits if `amount` is empty.
+void strip_dual(Array<const double, 3> unary, Array<const double, 3> right,
+                Array<const double, 3> down, bool periodic, Array<const int64_t, 3> cost,
+                Array<const int64_t, 1> amount, bool at_most, int64_t bits, int64_t sweeps,
+                Array<double, 1> bound, Array<double, 1> penalty, Array<uint8_t, 3> fewer,
+                Array<uint8_t, 3> more, Array<double, 3> advantage, Array<int64_t, 1> done,
+                int threads) {
+  const int64_t height = static_cast<int64_t>(unary.shape(1));
+  const int64_t width = static_cast<int64_t>(unary.shape(2));
+  const bool limited = amount.shape(0) > 0;
+  const nb::gil_scoped_release release;
+  const auto run_image = [&](int64_t b, auto poll) {
+    const int64_t at = b * height * width;
+    const StripImage image{unary.data() + at,
+                           right.data() + b * static_cast<int64_t>(right.shape(1) * right.shape(2)),
+                           down.data() + b * static_cast<int64_t>(down.shape(1) * down.shape(2)),
+                           height,
+                           width,
+                           periodic};
+    StripOutput out{advantage.data() + at, fewer.data() + at, more.data() + at, 0.0, 0.0, 0};
+    const StripLimit limit{cost.data() + at, limited ? amount.data()[b] : -1, at_most};
+    strip_dual_image(image, limit, bits, sweeps, out, poll);
+    bound.data()[b] = out.bound;
+    penalty.data()[b] = out.penalty;
+    done.data()[b] = out.sweeps;
+  };
+  for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_image, SignalCheck());
+}
+
 }  // namespace
 
 void bind_solvers(nb::module_& m) {
@@ -166,6 +196,7 @@ void bind_solvers(nb::module_& m) {
   m.def("budget_path", &budget_path<float>);
   m.def("budget_path", &budget_path<double>);
   m.def("long_range", &long_range);
+  m.def("strip_dual", &strip_dual);
 }
 
 }  // namespace mrfmask::bindings

@@ -23,6 +23,8 @@ CALLS = {
     "gibbs": "mm.sample(model, sweeps=10**6)",
     "kawasaki": "mm.sample(model, sweeps=10**6, budget=0.1)",
     "annealing": "mm.Annealing(sweeps=10**6)(model)",
+    "strips": "mm.Strips(rows=10)(mm.IsingGrid(torch.zeros(8, 200, 200), "
+    "torch.randn(8, 200, 199), torch.randn(8, 199, 200)))",
     "budget_path": "mm.budget_path(mm.IsingGrid(torch.randn(16, 600, 600), "
     "4 * torch.rand(16, 600, 599), 4 * torch.rand(16, 599, 600)))",
 }

@@ -56,6 +56,10 @@ def calls():
             mask, exponent, _, _, right, down = ops.graph_cut(*cold)
             warm = (*potentials, right, down, mask, exponent, wide, wide)
             yield f"graph_cut start {periodic} {wide}", ops.graph_cut, warm
+        exact = (*(t.double() for t in potentials[:3]), periodic, (model.unary > -1).long())
+        yield f"strip_dual {periodic}", ops.strip_dual, (*exact, None, False, 4, 2)
+        amount = torch.tensor([3, 5])
+        yield f"strip_dual amount {periodic}", ops.strip_dual, (*exact, amount, True, 3, 2)
     state = torch.tensor([[[0, 0, 3, 2], [0, 2, 0, 0]]], dtype=torch.uint8)
     weight = torch.rand(1, 2, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
     yield "long_range", operator.long_range, (weight, torch.tensor([2]), state, 8, 9)

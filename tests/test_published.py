@@ -19,6 +19,7 @@ from mrfmask import (
     IsingGrid,
     MeanField,
     Status,
+    Strips,
 )
 
 # Where the nodes of a case stand on a grid. Paths run along a row; two paths are two rows; a
@@ -179,7 +180,10 @@ def test_spin_glass_ground_states(shared_data, seed):
     assert Exact().find_map(model).energy.item() == pytest.approx(answer, abs=1e-6)
     found = Annealing(sweeps=1000, chains=100).find_map(model)
     assert found.energy.item() == pytest.approx(answer, abs=1e-4)
-    assert found.lower_bound.item() <= answer
+    for result in (found, Strips().find_map(model)):  # published to nine digits
+        assert (
+            answer - 2.0 <= result.lower_bound.item() <= answer + 1e-8
+        )  # published to nine digits
 
 
 @pytest.mark.parametrize("temperature", [2.0, 2.6, 3.5])

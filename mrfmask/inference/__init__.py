@@ -12,7 +12,8 @@ from torch import Tensor
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
 from mrfmask.inference.budget import Budget, Limit, budget_limit
-from mrfmask.inference.budgeted import close_by_ilp, find_map_in_limit
+from mrfmask.inference.budgeted import find_map_in_limit
+from mrfmask.inference.closing import close_by_ilp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -20,12 +21,14 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.method import Answer, Method, check_positive
+from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
 
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Exact, GraphCut, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
+    method.name: method
+    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
 }
 
 
@@ -46,8 +49,9 @@ def find_map(
         model: a batch of images.
         method: a name in METHODS that answers "map", or "auto": for each image what is exact for it
             (graph_cut where all couplings have one sign, exact where a side is narrow), else
-            annealing; with `time_limit_s`, else ilp, started from annealing. ``result.method`` and
-            ``result.reason`` say which and why.
+            strips, and annealing for a better mask where they prove none optimal; with
+            `time_limit_s`, ilp goes on from there. ``result.method`` and ``result.reason`` say
+            which and why.
         budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
             all pixels as a float; for all images or one for each. "auto" bounds by the best penalty
             per pixel and repairs, and goes on with ilp if a time limit is given, "ilp" always.

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mrfmask import ops
 from mrfmask.inference import seeds
-from mrfmask.inference.bounds import forest_bound
 from mrfmask.inference.float32_potentials import float32_potentials, largest_potential
 from mrfmask.inference.method import Method, check_count, check_positive
+from mrfmask.inference.strips import strip_bound
 from mrfmask.model import IsingGrid
 from mrfmask.powers_of_two import power_of_two
 from mrfmask.result import MapResult, Status
@@ -96,7 +96,7 @@ class Annealing(Method):
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=forest_bound(model),
+            lower_bound=strip_bound(model),
             status=(Status.HEURISTIC,) * batch,
             method=self.name,
             stats={"sweeps": self.sweeps, "chains": self.chains},

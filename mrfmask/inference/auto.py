@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +12,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.closing import close_by_ilp
 from mrfmask.inference.exact import Exact, solvable_images
 from mrfmask.inference.graph_cut import GraphCut, cuttable_images
-from mrfmask.inference.ilp import Ilp
-from mrfmask.inference.method import Method
+from mrfmask.inference.strips import Strips, proven_status, sweeps_within
 from mrfmask.model import IsingGrid
-from mrfmask.result import Certificate, MapResult
+from mrfmask.result import Certificate, MapResult, Status
 
 
 def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
@@ -24,26 +26,42 @@ def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
     cuttable = cuttable_images(model)
     solvable = solvable_images(model) & ~cuttable
     rest = ~(cuttable | solvable)
-    fallback, why = _fallback(time_limit_s)
     parts = []
-    for method, images, reason in (
+    for solve, images, reason in (
         (GraphCut(), cuttable, "its couplings have one sign, so a minimum cut is exact"),
         (Exact(), solvable, "narrow enough, or few enough free pixels, to go through all states"),
-        (fallback, rest, why),
+        (
+            partial(_find_map_any, time_limit_s=time_limit_s),
+            rest,
+            "couplings of both signs, many pixels",
+        ),
     ):
         index = images.nonzero().flatten()
         if len(index) == len(model):
-            return replace(method.find_map(model), reason=reason)
+            return replace(solve(model), reason=reason)
         if len(index):
-            parts.append((index, replace(method.find_map(model[index]), reason=reason)))
+            parts.append((index, replace(solve(model[index]), reason=reason)))
     return merge_results(parts)
 
 
-def _fallback(time_limit_s: float | None) -> tuple[Method, str]:
-    """What takes couplings of both signs, and why it was chosen."""
-    if time_limit_s is not None:
-        return Ilp(time_limit_s=time_limit_s), "couplings of both signs, and a time limit was given"
-    return Annealing(), "couplings of both signs and too many pixels for exact: no proof"
+def _find_map_any(model: IsingGrid, time_limit_s: float | None) -> MapResult:
+    """Strips; where they prove no mask optimal, annealing and, with a time limit, ilp go on."""
+    began = time.monotonic()
+    found = Strips(sweeps=sweeps_within(time_limit_s, model)).find_map(model)
+    if Status.HEURISTIC not in found.status:
+        return found
+    unproven = [b for b, status in enumerate(found.status) if status is Status.HEURISTIC]
+    other = Annealing().find_map(model[torch.tensor(unproven)])
+    mask, energy = found.mask.clone(), found.energy.clone()
+    for b, other_mask, other_energy in zip(unproven, other.mask, other.energy, strict=True):
+        if other_energy < energy[b]:
+            mask[b], energy[b] = other_mask, other_energy
+    status = proven_status(model, energy, found.lower_bound)
+    found = replace(found, mask=mask, energy=energy, status=status)
+    if time_limit_s is None:
+        return found
+    left = time_limit_s - (time.monotonic() - began)
+    return close_by_ilp(model, found, None, max(left, 1e-3))
 
 
 @dataclass(frozen=True)

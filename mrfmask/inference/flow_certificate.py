@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
-from mrfmask.powers_of_two import power_of_two
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,27 +37,6 @@ class FlowCertificate:
     down: Int[Tensor, "batch height-1 width"]
     flipped: Bool[Tensor, " batch"]
     mask: Bool[Tensor, "batch height width"]
-
-    def reduced_costs(self, model: Any) -> Float[Tensor, "batch height width"]:
-        """How much the energy rises above the bound, at least, if a pixel leaves the cut's side.
-
-        The flow moves energy from couplings to pixels and leaves ``bound + sum of what every pixel
-        costs beyond its cheaper state + couplings >= 0``; these are the pixels' costs. For the
-        model that the flow was found for; +inf for clamped pixels.
-        """
-        unary = model.unary.detach().to(torch.float64)
-        _, height, width = unary.shape
-        y = torch.arange(height, device=unary.device)[:, None]
-        odd = (y + torch.arange(width, device=unary.device)) % 2 == 1
-        cost_on = -2 * torch.where(self.flipped[:, None, None] & odd, -unary, unary)
-        unit = power_of_two(-self.exponent)[:, None, None]
-        moved = torch.zeros(unary.shape, dtype=torch.int64, device=unary.device)
-        for flow, dim in ((self.right, 2), (self.down, 1)):
-            out = torch.zeros_like(moved)
-            out[:, : flow.shape[1], : flow.shape[2]] = flow
-            moved += out - out.roll(1, dim)
-        # Each cost was rounded to units.
-        return (cost_on + moved * unit).abs() - unit
 
     def proves(
         self,

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from mrfmask.checks import check_mask
 from mrfmask.inference.annealing import Annealing
-from mrfmask.inference.bounds import forest_bound
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm
 from mrfmask.inference.method import Method, check_positive
+from mrfmask.inference.strips import strip_bound
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
@@ -37,7 +37,7 @@ USUAL_DUAL_TOLERANCE = 1e-6
 INTEGER_TOLERANCE = 1e-6
 
 # What stats tell of each image, beside the solver: "bound" is who proved the lower bound, "solver"
-# or "forest" (forest_bound); "rounding" is what was taken off "solver_bound" for the tolerances.
+# or "strips" (strip_bound); "rounding" is what was taken off "solver_bound" for the tolerances.
 FACTS = ("variables", "constraints", "seconds", "bound", "solver_bound", "rounding")
 
 
@@ -244,7 +244,7 @@ def _solve_image(
         raise _failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
     bound, prover = min(solver_bound, energy) - rounding, "solver"
     if status is not Status.OPTIMAL:
-        bound, prover = max((bound, prover), (float(forest_bound(model)), "forest"))
+        bound, prover = max((bound, prover), (float(strip_bound(model)), "strips"))
     seconds = time.monotonic() - began
     constraints = program.problem.numConstraints()
     facts = (variables, constraints, seconds, prover, solver_bound, rounding)
@@ -266,10 +266,10 @@ def _without_solver(
         if limit is not None or bool(model.energy(start) < model.energy(mask)):
             mask = start
     seconds = time.monotonic() - began
-    facts = (0, 0, seconds, "forest", -math.inf, 0.0)
+    facts = (0, 0, seconds, "strips", -math.inf, 0.0)
     return _Answer(
         mask=mask,
-        lower_bound=float(forest_bound(model)),
+        lower_bound=float(strip_bound(model)),
         status=Status.TIME_LIMIT,
         facts=dict(zip(FACTS, facts, strict=True)),
     )

@@ -9,16 +9,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mrfmask.inference.bounds import forest_bound
 from mrfmask.inference.budget import Limit, penalised
 from mrfmask.inference.budget_path import budget_path
 from mrfmask.inference.flow_certificate import FlowCertificate
 from mrfmask.inference.graph_cut import GraphCut
+from mrfmask.inference.strips import strip_dual
 from mrfmask.model import IsingGrid
 
 # Cuts for one image at most; ten are usual, and every further one is a valid bound all the same.
 MOST_CUTS = 100
-GOLDEN_SECTIONS = 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,13 +62,6 @@ class PenaltyCertificate:
             return False
         charged = penalised(model, self.penalty, self.limit)
         return self.cut.proves(charged, self.cut_mask, lower_bound)
-
-    def settled(
-        self, model: IsingGrid, gap: Float[Tensor, " batch"]
-    ) -> Bool[Tensor, "batch height width"]:
-        """Pixels that no mask in the limit within `gap` of the bound has otherwise than the cut."""
-        charged = penalised(model, self.penalty, self.limit)
-        return self.cut.reduced_costs(charged) > gap[:, None, None]
 
 
 def extreme_masks(
@@ -167,36 +159,14 @@ def _proven(
     )
 
 
-def dual_by_forests(model: IsingGrid, limit: Limit) -> Dual:
-    """A bound from `forest_bound` at the penalty that makes it largest, for any signs.
-
-    The bound is concave in the penalty too, so golden sections find its maximum. The two masks are
-    the extreme ones.
-    """
-    steepest = _steepest(model)
-    # Below 0 the bound holds for masks of just the amount alone.
-    low = torch.zeros_like(steepest) if limit.at_most else -steepest
-    high = steepest.clone()
-    ratio = (5**0.5 - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = (forest_bound(penalised(model, p, limit)) for p in (left, right))
-    for _ in range(GOLDEN_SECTIONS):
-        rising = at_left < at_right
-        low, high = torch.where(rising, left, low), torch.where(rising, high, right)
-        new_left, new_right = high - ratio * (high - low), low + ratio * (high - low)
-        new = forest_bound(penalised(model, torch.where(rising, new_right, new_left), limit))
-        at_left, at_right = (
-            torch.where(rising, at_right, new),
-            torch.where(rising, new, at_left),
-        )
-        left, right = new_left, new_right
-    fewer, more = extreme_masks(model)
-    penalty = torch.where(at_left > at_right, left, right)
+def dual_by_strips(model: IsingGrid, limit: Limit) -> Dual:
+    """A bound from strips at the penalty that makes it largest, for any signs, see `strip_dual`."""
+    dual = strip_dual(model, limit)
     return Dual(
-        penalty=penalty,
-        lower_bound=torch.maximum(at_left, at_right),
-        fewer=fewer,
-        more=more,
+        penalty=dual.penalty,
+        lower_bound=dual.lower_bound,
+        fewer=dual.fewer,
+        more=dual.more,
     )
 
 

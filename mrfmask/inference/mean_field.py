@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mrfmask import ops
-from mrfmask.inference.bounds import forest_bound
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.mean_field_float64 import float64_sweeps
 from mrfmask.inference.method import Method, check_count, check_positive
+from mrfmask.inference.strips import strip_bound
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Status
 
@@ -94,7 +94,7 @@ class MeanField(Method):
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=forest_bound(model),
+            lower_bound=strip_bound(model),
             status=(Status.HEURISTIC,) * len(model),
             method=self.name,
             stats={"sweeps": sweeps, "change": change},

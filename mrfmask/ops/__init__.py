@@ -1,6 +1,7 @@
 """The native kernels and solvers as torch operators: schemas, shapes, implementations."""
 
 from mrfmask.ops.cuts import budget_path, graph_cut, keep_limit, reach_count
+from mrfmask.ops.strips import strip_dual
 from mrfmask.ops.swaps import kawasaki
 from mrfmask.ops.sweeps import exact_uniforms, gibbs, mean_field
 
@@ -13,4 +14,5 @@ __all__ = [
     "keep_limit",
     "mean_field",
     "reach_count",
+    "strip_dual",
 ]

@@ -7,7 +7,7 @@ from mrfmask.bench.efforts import SWEEPS, able_methods, efforts, name_of
 
 
 def test_able_methods_are_all_that_answer_map():
-    assert able_methods() == ["exact", "graph_cut", "ilp", "mean_field", "annealing"]
+    assert able_methods() == ["exact", "graph_cut", "strips", "ilp", "mean_field", "annealing"]
 
 
 @pytest.mark.parametrize("method", able_methods())

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 
@@ -25,6 +26,14 @@ METHODS = ("graph_cut", "ilp", "mean_field")
 FACTS = {"processor": "<fast> & new", "threads": 1}
 
 
+def unproven(run):
+    """The same run with a weaker bound."""
+    weaker = run.answer | {"status": "time_limit"}
+    if "lower_bound" in weaker:
+        weaker["lower_bound"] -= 1.0
+    return replace(run, answer=weaker)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Four drawn instances, one of them not proven, with a crash."""
@@ -33,7 +42,7 @@ def results(tmp_path_factory):
     for instance in draw_all([3, 4], ["associative", "mixed"], [1.0], 1, 0):
         runs = [run_of(instance, method, folder) for method in METHODS]
         if instance.size == (4, 4) and instance.signs == "mixed":
-            runs[1] = run_of(instance, "ilp", folder, time_limit_s=1e-4)
+            runs = [unproven(run) for run in runs]
             crash = {"status": "failed", "reason": "the process ended by <SIGSEGV>"}
             runs.append(Run(instance=instance, method="annealing", options={}, answer=crash))
         scored.append(score(runs))

@@ -84,6 +84,7 @@ def test_bench_compares_every_method_with_the_true_optimum(tmp_path):
         assert list(dict.fromkeys(methods)) == [
             "exact",
             "graph_cut",
+            "strips",
             "ilp",
             "mean_field",
             "annealing",

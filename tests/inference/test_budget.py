@@ -122,19 +122,15 @@ def test_budgets_of_large_images_have_small_gaps(signs):
     assert not result.certificate.proves(model, wrong.mask, result.lower_bound)
 
 
-def test_pixels_taken_out_before_the_program_are_right_in_every_best_mask():
-    model = random_grid(1, 4, 4, coupling=0.5, seed=11)
-    masks, energies, counts = all_masks(model)
-    settled_ones = 0
-    for count in range(1, 16):
-        found = mm.find_map(model, budget=count)
-        settled = found.certificate.settled(model, found.gap)[0]
-        lowest = energies[counts == count].min()
-        best = masks[(counts == count) & (energies <= lowest + 1e-9)]
-        same = best == found.certificate.cut_mask[0]
-        assert same[:, settled].all()
-        settled_ones += int(settled.sum())
-    assert settled_ones > 0
+@pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
+def test_ilp_has_few_pixels_left_to_settle(signs):
+    model = random_grid(1, 30, 40, coupling=1.0, signs=signs, seed=3)
+    found = mm.find_map(model, budget=0.1)
+    closed = mm.find_map(model, budget=0.1, method="ilp")
+    assert closed.status == (mm.Status.OPTIMAL,)
+    assert closed.stats["settled"].item() >= 900 or found.status == (mm.Status.OPTIMAL,)
+    assert found.lower_bound.item() <= closed.energy.item() + 1e-6
+    assert closed.energy.item() <= found.energy.item() + 1e-9
 
 
 def test_a_batch_of_all_kinds_has_every_image_as_if_alone():

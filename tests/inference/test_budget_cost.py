@@ -12,7 +12,7 @@ from strategies import grids, random_grid
 import mrfmask as mm
 from mrfmask import ops
 from mrfmask.inference.budget import Limit, penalised
-from mrfmask.inference.lagrange import dual_by_forests
+from mrfmask.inference.lagrange import dual_by_strips
 
 
 def random_cost(model, seed, most=9):
@@ -135,7 +135,7 @@ def test_penalties_for_at_most_are_never_negative():
     model = random_grid(1, 4, 4, signs="any", seed=1)
     lowest = least_energies(model, torch.ones(model.shape, dtype=torch.int64))
     for count in range(12, 17):
-        dual = dual_by_forests(model, Limit(amount=torch.tensor([count]), at_most=True))
+        dual = dual_by_strips(model, Limit(amount=torch.tensor([count]), at_most=True))
         assert dual.penalty.item() >= 0.0
         assert dual.lower_bound.item() <= lowest[count] + 1e-9
 

@@ -199,7 +199,7 @@ def test_ilp_believes_no_proof_after_the_time_limit(monkeypatch):
     monkeypatch.setattr(pulp.COIN_CMD, "actualSolve", overrun)
     result = Ilp(solver="CBC", time_limit_s=0.2).find_map(random_grid(1, 3, 3))
     assert result.status == (Status.TIME_LIMIT,)
-    assert result.stats["bound"] == ("forest",)
+    assert result.stats["bound"] == ("strips",)
 
 
 def test_ilp_gives_its_start_to_highs_as_a_feasible_solution(monkeypatch):
@@ -314,7 +314,7 @@ def test_ilp_claims_no_proof_for_a_solver_whose_gap_pulp_cannot_set(monkeypatch)
     model = random_grid(1, 4, 4, signs="any")
     result = Ilp(solver="CBC").find_map(model)
     assert result.status == (Status.HEURISTIC,)
-    assert result.stats["bound"] == ("forest",)
+    assert result.stats["bound"] == ("strips",)
     assert result.lower_bound.item() <= enumerate_image(model).minimum()
 
 

@@ -157,8 +157,8 @@ def test_hinge_takes_couplings_of_both_signs_on_wide_grids():
     target = model.unary.detach() > 0
     details = StructuredHinge().details(model, target)
     details.value.sum().backward()
-    assert details.found.method == "annealing"
-    assert details.value.item() >= details.found.gap.item() > 0
+    assert details.found.method == "strips"
+    assert details.value.item() >= details.found.gap.item() >= 0
     assert all(bool(t.grad.isfinite().all()) for t in leaves)
 
 
