@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.method import check_choice, check_count, check_positive
 from mrfmask.learn.bcfw import bcfw_passes
 from mrfmask.learn.compact_qp import compact_qp_passes
@@ -22,7 +23,8 @@ from mrfmask.learn.labelled_grids import (
     read_features,
     read_targets,
 )
-from mrfmask.learn.margin import MarginProblem, Pass, batches, exact_map, potentials
+from mrfmask.learn.margin import MarginProblem, Pass, in_batches, potentials
+from mrfmask.learn.one_thread import one_thread
 from mrfmask.model import IsingGrid
 
 SOLVERS: dict[str, Callable[[MarginProblem, int], Iterator[Pass]]] = {
@@ -136,10 +138,11 @@ class AMN:
                 f"callback must be callable; got {type(callback).__name__}. It is called with "
                 "pass, primal and dual."
             )
-        features = read_features(X_nodes, X_edges)
-        targets, pixels = read_targets(features, Y, weights)
-        if self.loss == "class_balanced":
-            pixels = _balanced(targets, pixels)
+        with one_thread():
+            features = read_features(X_nodes, X_edges)
+            targets, pixels = read_targets(features, Y, weights)
+            if self.loss == "class_balanced":
+                pixels = _balanced(targets, pixels)
         grids = [LabelledGrid(*parts) for parts in zip(features, targets, pixels, strict=True)]
         problem = MarginProblem(grids, float(self.C), COUPLINGS[self.coupling])
         self.primal_, self.dual_, self.history_ = np.inf, -np.inf, []
@@ -251,7 +254,9 @@ class AMN:
     def _read(self, X_nodes: Arrays, X_edges: tuple[Arrays, Arrays] | None) -> list[FeatureGrid]:
         if not hasattr(self, "w_nodes_"):
             raise RuntimeError("AMN must be fitted first; got no weights. Call fit.")
-        return read_features(X_nodes, X_edges, (self.w_nodes_.shape[1], self.w_edges_.shape[1]))
+        counts = (self.w_nodes_.shape[1], self.w_edges_.shape[1])
+        with one_thread():
+            return read_features(X_nodes, X_edges, counts)
 
     def _model(self, grids: list[FeatureGrid]) -> IsingGrid:
         nodes, edges = torch.from_numpy(self.w_nodes_), torch.from_numpy(self.w_edges_)
@@ -259,10 +264,13 @@ class AMN:
 
     def _predict(self, grids: list[FeatureGrid]) -> list[Bool[Tensor, "height width"]]:
         masks: list[Tensor] = [torch.empty(0)] * len(grids)
-        for places in batches(grids):
-            found = exact_map(self._model([grids[place] for place in places]))
+
+        def cut_some(places: list[int]) -> None:
+            found = GraphCut()(self._model([grids[place] for place in places]))
             for place, mask in zip(places, found.mask, strict=True):
                 masks[place] = mask
+
+        in_batches(grids, cut_some)
         return masks
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.learn.labelled_grids import FeatureGrid, LabelledGrid
+from mrfmask.learn.one_thread import one_thread
 from mrfmask.model import IsingGrid
-from mrfmask.result import MapResult
 
-# Images cut together; bounds the memory of potentials, and keeps all threads busy.
-BATCH = 64
+# Images cut in one call; bounds the memory of potentials.
+BATCH = 16
 # How far from the best weights towards the newest ones the oracle is asked.
 TOWARDS = 0.3
 
@@ -107,12 +108,12 @@ class MarginProblem:
         return 0.5 * float(weights @ weights) + self.cost * float(cuts.slack.sum())
 
     def cut(self, weights: Float[np.ndarray, " weights"]) -> Cuts:
-        """Calls the oracle for every image, batches of one size at a time."""
+        """Calls the oracle for every image."""
         nodes, edges = self.split(weights)
         images = len(self.grids)
-        feature_gap = np.zeros((images, self.dimension))
-        loss, slack = np.zeros(images), np.zeros(images)
-        for places in batches([grid.features for grid in self.grids]):
+        cuts = Cuts(np.zeros((images, self.dimension)), np.zeros(images), np.zeros(images))
+
+        def cut_some(places: list[int]) -> None:
             batch = [self.grids[place] for place in places]
             target = torch.stack([grid.target for grid in batch])
             pixel_loss = torch.stack([grid.loss for grid in batch])
@@ -120,12 +121,15 @@ class MarginProblem:
             # E - L instead of E: a wrong pixel is worth its loss.
             unary += torch.where(target, -0.5, 0.5) * pixel_loss
             model = IsingGrid(unary, right, down)
-            found = exact_map(model)
-            slack[places] = (model.energy(target) - found.lower_bound).clamp(min=0.0).numpy()
-            loss[places] = ((found.mask != target) * pixel_loss).sum(dim=(1, 2)).numpy()
-            for place, mask in zip(places, found.mask, strict=True):
-                feature_gap[place] = self.feature_gap(self.grids[place], mask)
-        return Cuts(self.cost * feature_gap, self.cost * loss, slack)
+            found = GraphCut()(model)
+            slack = (model.energy(target) - found.lower_bound).clamp(min=0.0)
+            loss = ((found.mask != target) * pixel_loss).sum(dim=(1, 2))
+            cuts.slack[places], cuts.loss[places] = slack.numpy(), self.cost * loss.numpy()
+            for place, grid, mask in zip(places, batch, found.mask, strict=True):
+                cuts.feature_gap[place] = self.cost * self.feature_gap(grid, mask)
+
+        in_batches([grid.features for grid in self.grids], cut_some)
+        return cuts
 
     def feature_gap(
         self, grid: LabelledGrid, mask: Bool[Tensor, "height width"]
@@ -184,19 +188,22 @@ def potentials(
     return unary, right, down
 
 
-def exact_map(model: IsingGrid) -> MapResult:
-    """MAP of every image by cuts."""
-    return GraphCut()(model)
+def in_batches(grids: list[FeatureGrid], work: Callable[[list[int]], None]) -> None:
+    """Calls `work` with the numbers of at most BATCH images of one size, until all had their turn.
 
-
-def batches(grids: list[FeatureGrid]) -> Iterator[list[int]]:
-    """Numbers of images of one size, at most BATCH at a time."""
+    As many calls run at a time as torch has threads, and each computes in one.
+    """
     sizes = defaultdict(list)
     for place, grid in enumerate(grids):
         sizes[grid.size].append(place)
-    for places in sizes.values():
-        for start in range(0, len(places), BATCH):
-            yield places[start : start + BATCH]
+    parts = [p[i : i + BATCH] for p in sizes.values() for i in range(0, len(p), BATCH)]
+    with one_thread() as threads:
+        if threads == 1 or len(parts) == 1:
+            for part in parts:
+                work(part)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, parts))
 
 
 def _ends(pixels: Tensor, step: tuple[int, int]) -> tuple[Tensor, Tensor]:
