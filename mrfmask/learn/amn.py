@@ -51,8 +51,8 @@ class AMN:
         C: weight of the errors against the regulariser, > 0; losses are summed over all pixels.
         solver: "bcfw", block-coordinate Frank-Wolfe; "cutting_plane", one slack for all images;
             "qp", the whole problem handed to HiGHS, for a few small images.
-        tolerance: relative duality gap ``(primal - dual) / primal`` at which to stop, >= 1e-7,
-            which the rounding of cuts allows. float32 features allow about 1e-4.
+        tolerance: relative duality gap ``(primal - dual) / primal`` at which to stop, >= 1e-7; the
+            rounding of cuts and of products with float32 features is below that.
         max_passes: most calls of the oracle for every image.
         loss: what a wrong pixel costs: "hamming", 1; "class_balanced", inversely proportional to
             how frequent its label is in all of Y; either times the pixel's weight.
