@@ -1,1 +1,5 @@
 """Learning from examples."""
+
+from mrfmask.learn.amn import AMN
+
+__all__ = ["AMN"]
