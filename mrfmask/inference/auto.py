@@ -51,7 +51,7 @@ def _find_map_any(model: IsingGrid, time_limit_s: float | None) -> MapResult:
     if Status.HEURISTIC not in found.status:
         return found
     unproven = [b for b, status in enumerate(found.status) if status is Status.HEURISTIC]
-    other = Annealing().find_map(model[torch.tensor(unproven)])
+    other = Annealing().find_map(model[torch.tensor(unproven, device=model.device)])
     mask, energy = found.mask.clone(), found.energy.clone()
     for b, other_mask, other_energy in zip(unproven, other.mask, other.energy, strict=True):
         if other_energy < energy[b]:

@@ -32,7 +32,7 @@ def close_by_ilp(
     status = list(found.status)
     settled = torch.zeros_like(mask)
     if open_images:
-        index = torch.tensor(open_images)
+        index = torch.tensor(open_images, device=model.device)
         wanted = None if limit is None else limit[index]
         dual = strip_dual(model[index], wanted, sweeps=sweeps_within(time_limit_s, model[index]))
         gap = found.energy[index] - dual.lower_bound
