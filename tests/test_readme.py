@@ -54,7 +54,7 @@ def test_named_paths_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_flags_and_targets_exist(document):
     text = (ROOT / document).read_text()
-    for command in ("infer", "bench", "path"):
+    for command in ("infer", "bench", "path", "train"):
         options = (ROOT / f"mrfmask/cli/{command}.py").read_text()
         for line in re.findall(rf"^.*mrfmask {command} .*$", text, re.MULTILINE):
             for flag in re.findall(r"--([a-z-]+)", line):
