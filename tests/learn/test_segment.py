@@ -1,0 +1,119 @@
+"""Training a MaskNet on pictures: the function, the command, and what infer makes of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from learn.tiny import write_squares
+from PIL import Image
+from typer.testing import CliRunner
+
+import mrfmask as mm
+from mrfmask.cli import app
+from mrfmask.learn.plan import Plan
+from mrfmask.learn.segment import LOSSES, train_segmentation
+from mrfmask.nn import MaskNet
+
+PLAN = Plan(epochs=3, batch=4, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_squares(tmp_path_factory.mktemp("data") / "squares.npz", 10, 16, 16)
+
+
+def command(*words, code=0):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_trains(data, tmp_path, loss):
+    history = train_segmentation(
+        data, tmp_path, loss=loss, net={"width": 8}, plan=PLAN, validation=0.3
+    )
+    assert [record["epoch"] for record in history] == [0, 1, 2]
+    assert {"loss", "iou", "boundary_f", "components", "accuracy"} < set(history[0])
+    net = MaskNet.from_pretrained(tmp_path)
+    assert isinstance(net(torch.rand(1, 3, 16, 16)), mm.IsingGrid)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_validation_may_be_other_data_and_sizes_may_change(data, tmp_path):
+    history = train_segmentation(
+        data,
+        tmp_path,
+        validation=data,
+        size=(8, 12),
+        net={"width": 8, "coupling": "none"},
+        plan=Plan(epochs=1, batch=10),
+    )
+    assert len(history) == 1
+
+
+def test_command_trains_stops_and_infer_uses_the_network(data, tmp_path):
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    words = ["train", "segment", "--data", data, "--out", runs, "--batch", 4, "--seed", 3]
+    text = command(*words, "--epochs", 2)
+    assert "pass 0: loss" in text
+    assert "Best of 2 passes" in text
+    again = command(*words, "--epochs", 2)
+    assert "Going on from pass 2" in again
+    assert "Best of 2 passes" in again
+    lines = [json.loads(line) for line in (runs / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    Image.new("RGB", (12, 9), (200, 30, 40)).save(tmp_path / "a.png")
+    command("infer", tmp_path / "a.png", "--checkpoint", runs, "--out", out)
+    record = json.loads((out / "results.jsonl").read_text())
+    net = MaskNet.from_pretrained(runs).eval()
+    with torch.no_grad():
+        model = net(
+            torch.tensor([200, 30, 40])[None, :, None, None] / 255 * torch.ones(1, 3, 9, 12)
+        )
+    best = mm.find_map(model)
+    assert record["energy"] == pytest.approx(best.energy.item(), rel=1e-5)
+    assert record["pixels_on"] == best.mask.sum()
+    assert len(record["settings"]["checkpoint"]) == 16
+    command(
+        *("infer", tmp_path / "a.png", "--checkpoint", runs, "--out", tmp_path / "picks"),
+        *("--select", "top_k", "--budget", 7),
+    )
+    with Image.open(tmp_path / "picks" / "a.mask.png") as image:
+        assert sum(image.convert("L").tobytes()) == 7 * 255
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "nothing"], "--data must name a folder or an .npz file that exists"),
+        (["--validation", "1.5"], "--validation must be a path or a share"),
+        (["--validation", "other.npz"], "--data must name"),
+        (["--validation", "0.99"], "--data must have at least 2 examples"),
+        (["--loss", "any"], "loss must be one of 'hinge'"),
+        (["--coupling", "any"], "coupling must be one of 'associative'"),
+        (["--precision", "float8"], "precision must be one of"),
+        (["--learning-rate", "0"], "learning_rate must be"),
+        (["--size", "9"], "--size must be HEIGHTxWIDTH"),
+    ],
+)
+def test_wrong_options_are_named(data, tmp_path, words, message):
+    given = {"--data": data, "--out": tmp_path / "out"}
+    given |= dict(zip(words[::2], words[1::2], strict=True))
+    text = command("train", "segment", *(w for pair in given.items() for w in pair), code=2)
+    assert message in " ".join(text.split())
+    assert not (tmp_path / "out" / "state.pt").exists()
+
+
+def test_checkpoint_excludes_other_potentials(tmp_path):
+    Image.new("RGB", (12, 9)).save(tmp_path / "a.png")
+    MaskNet(width=8).save_pretrained(tmp_path / "net")
+    common = ["infer", tmp_path / "a.png", "--out", tmp_path / "out", "--checkpoint"]
+    text = command(*common, tmp_path / "net", "--potentials", "edge", code=2)
+    assert "--potentials must not be given with --checkpoint" in " ".join(text.split())
+    text = command(*common, tmp_path / "other", code=2)
+    assert "--checkpoint must name a folder that exists" in " ".join(text.split())
