@@ -134,6 +134,6 @@ def check_cost(cost: Tensor, shape: tuple[int, ...], device: torch.device) -> No
         )
     if cost.numel() and int(cost.min()) < 1:
         raise ValueError(
-            f"cost must be at least 1; got {int(cost.min())}. Count pixels that are free as on "
-            "already: clamped on, or taken."
+            f"cost must be at least 1; got {int(cost.min())}. Scale all costs up and give pixels "
+            "that cost next to nothing 1."
         )

@@ -180,6 +180,11 @@ class BudgetPath:
             raise TypeError(f"cuts must be an int; got {type(cuts).__name__}. Use 16 if in doubt.")
         if cuts < 0:
             raise ValueError(f"cuts must be at least 0; got {cuts}. Use 16 if in doubt.")
+        if getattr(model, "shape", None) != self.entry.shape:
+            raise ValueError(
+                f"model must be the one of shape {tuple(self.entry.shape)} that the path was found "
+                f"for; got {getattr(model, 'shape', type(model).__name__)}. Check which it was."
+            )
         return self.certificate.proves(model, self, cuts)
 
     def mask_at(
@@ -191,8 +196,14 @@ class BudgetPath:
             penalty: one for all images or (batch,) one for each; energy per pixel, any sign.
 
         Raises:
+            TypeError: it is no number.
             ValueError: it is NaN or has another shape.
         """
+        if isinstance(penalty, bool) or not isinstance(penalty, int | float | Tensor):
+            raise TypeError(
+                f"penalty must be a number or a tensor; got {type(penalty).__name__}. Use 0.0 for "
+                "the mask of lowest energy."
+            )
         value = torch.as_tensor(penalty, dtype=torch.float64, device=self.entry.device)
         if value.shape not in ((), self.entry.shape[:1]) or value.isnan().any():
             raise ValueError(

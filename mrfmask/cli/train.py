@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +23,7 @@ EXAMPLES = """**Examples**
 From photos in horses/images and their masks in horses/masks, a third held out:
 
     mrfmask train segment --data horses --validation 0.33 --size 96x128 --out runs/horses
-    mrfmask infer photo.jpg --checkpoint runs/horses --out masks
+    mrfmask infer photo.jpg --checkpoint runs/horses --size 96x128 --out masks
 
 On all GPUs of a machine:
 
@@ -89,7 +91,8 @@ def segment(
     DIR gets the best network (config.json, model.safetensors), history.jsonl with a line for each
     pass, and files for `tensorboard --logdir DIR`.
 
-    Stop it at any time: the same command goes on where it was, to the same result.
+    Stop it at any time: the same command goes on where it was, to the same result. Another number
+    of passes is another training, as the learning rate falls over all of them.
     """
     # These import a second's worth of modules that other commands can do without.
     from mrfmask.learn.plan import Plan
@@ -120,7 +123,7 @@ def segment(
         )
     except (OSError, TypeError, ValueError) as error:
         show.stop()
-        print_error(str(error))
+        print_error(_with_flag(str(error)))
         raise typer.Exit(USAGE) from None
     except RuntimeError as error:
         show.stop()
@@ -131,11 +134,20 @@ def segment(
         show.say("Stopped. The same command goes on from the last saved state.")
         raise typer.Exit(INTERRUPTED) from None
     show.stop()
+    if os.environ.get("RANK", "0") != "0":
+        return
     best = max(history, key=lambda record: record["iou"])
     show.say(
-        f"Best of {len(history)} passes: number {best['epoch']}, IoU {best['iou']:.3f}, boundary F "
+        f"Best pass of 0 to {len(history) - 1}: {best['epoch']}, IoU {best['iou']:.3f}, boundary F "
         f"{best['boundary_f']:.3f}. In {out}."
     )
+
+
+def _with_flag(message: str) -> str:
+    """The message with the option's name as it is typed, where it begins with an argument's."""
+    name = message.partition(" ")[0]
+    known = inspect.signature(segment).parameters
+    return f"--{name.replace('_', '-')}{message[len(name) :]}" if name in known else message
 
 
 def _share_or_path(text: str) -> float | Path:

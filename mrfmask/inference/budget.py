@@ -86,7 +86,7 @@ def budget_limit(
     if (budget is None) == (budget_new is None):
         raise TypeError(
             "budget must be given without budget_new, or the other way round; got "
-            f"{'neither' if budget is None else 'both'}. Choose one."
+            f"{'neither. Give one' if budget is None else 'both. Choose one'}."
         )
     if at_most is not None and not isinstance(at_most, bool):
         raise TypeError(f"at_most must be a bool; got {type(at_most).__name__}. Use True.")
@@ -115,8 +115,18 @@ def budget_limit(
     spent = limit.spent(model.clamped & (model.unary > 0))
     if name == "budget_new":
         limit = replace(limit, amount=limit.amount + spent)
+    if limit.at_most and cost is None:
+        # More than can be on is no limit at all.
+        limit = replace(limit, amount=torch.minimum(limit.amount, count_limits(model)[1]))
     (_check_costs if cost is not None else _check_counts)(name, model, limit)
     return limit
+
+
+def check_budget(name: str, value: Budget) -> None:
+    """Raises unless a value can be a budget of some model."""
+    for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+        if not isinstance(one, Tensor):
+            _count(name, one, 1)
 
 
 def penalised(model: IsingGrid, penalty: Float[Tensor, " batch"], limit: Limit) -> IsingGrid:
@@ -185,6 +195,8 @@ def _count(name: str, value: int | float, pixels: int | None) -> int:
     if isinstance(value, Integral):
         if value < 0:
             raise ValueError(f"{name} must not be negative; got {value}. Count pixels from 0 on.")
+        if value >= LARGEST_COST:
+            raise ValueError(f"{name} must be less than 2^53; got {value}. Use at most all pixels.")
         return int(value)
     if pixels is None:
         raise TypeError(

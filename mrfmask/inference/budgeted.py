@@ -101,6 +101,9 @@ def _repaired(
         mask = torch.where(model.clamped, model.unary > 0, start)
         if limit.cost is None:
             masks.append(ops.reach_count(*potentials, limit.amount, mask))
+            if limit.at_most:
+                each = torch.ones_like(mask, dtype=torch.int64)
+                masks.append(ops.keep_limit(*potentials, each, limit.amount, mask))
         else:
             masks.append(ops.keep_limit(*potentials, limit.cost, limit.amount, mask))
     energies = model.energy(torch.stack(masks, dim=1)).detach()

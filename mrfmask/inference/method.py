@@ -54,7 +54,7 @@ def check_positive(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number; got {type(value).__name__}. Use a float.")
     if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive and finite; got {value}. Use 1 if in doubt.")
+        raise ValueError(f"{name} must be positive and finite; got {value}. Choose another number.")
 
 
 def check_count(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:

@@ -134,8 +134,12 @@ def _cut_proves(
     charged = penalised(model[images], penalty, Limit(amount=count))
     cut = GraphCut(lossless=True).find_map(charged)
     energy = torch.stack([path.energy[b][m] for b, m in at])
-    off = slack[images] + 2 * cut.stats["rounding"]
-    return bool(cut.verify(charged) and (energy <= cut.lower_bound + off).all())
+    least = cut.lower_bound + 2 * cut.stats["rounding"]
+    # The path's own rounding excuses its energies, never its bounds.
+    bound = torch.stack([path.lower_bound[b][m] for b, m in at])
+    honest = bound <= least + ROUNDING * _sizes(charged)
+    near = energy <= least + slack[images]
+    return bool(cut.verify(charged) and near.all() and honest.all())
 
 
 def _sizes(model: IsingGrid) -> Float[Tensor, " batch"]:

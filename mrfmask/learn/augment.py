@@ -25,12 +25,14 @@ class Augmented(Dataset):
         indices: of the examples to be seen.
         seed: of the training.
         epoch: number of the epoch; another one changes the examples otherwise.
+        moving: whether pixels may change their places.
     """
 
     examples: Dataset
     indices: Sequence[int]
     seed: int
     epoch: int
+    moving: bool = True
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -38,7 +40,7 @@ class Augmented(Dataset):
     def __getitem__(self, place: int) -> Example:
         index = self.indices[place]
         draws = torch.Generator().manual_seed(stream(self.seed, self.epoch, index))
-        return augment(self.examples[index], draws)
+        return augment(self.examples[index], draws, self.moving)
 
 
 def stream(*numbers: int) -> int:
@@ -52,16 +54,16 @@ def stream(*numbers: int) -> int:
     return state >> 1
 
 
-def augment(example: Example, draws: torch.Generator) -> Example:
-    """Mirrors, zooms in by up to ZOOM and changes brightness and contrast, mask alike."""
+def augment(example: Example, draws: torch.Generator, moving: bool = True) -> Example:
+    """Mirrors and zooms in by up to ZOOM, mask alike, if `moving`; changes light and contrast."""
     uniform = torch.rand(6, generator=draws).tolist()
     planes = torch.cat([example.picture, example.target[None].float(), example.weights[None]])
     height, width = example.target.shape
-    zoom = 1 + uniform[0] * (ZOOM - 1)
+    zoom = 1 + uniform[0] * (ZOOM - 1) if moving else 1.0
     rows, columns = max(round(height / zoom), 1), max(round(width / zoom), 1)
     top, left = round(uniform[1] * (height - rows)), round(uniform[2] * (width - columns))
     planes = planes[:, top : top + rows, left : left + columns]
-    if uniform[3] < 0.5:
+    if moving and uniform[3] < 0.5:
         planes = planes.flip(-1)
     picture = _resize(planes[:3], (height, width), "bilinear")
     target, weights = _resize(planes[3:], (height, width), "nearest-exact")

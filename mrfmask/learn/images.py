@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class LabelledImages(Dataset):
         size: (height, width) to resize to: pictures by antialiased bilinear interpolation, masks by
             taking the nearest pixel. Needed where sizes differ.
 
+        name: what the source is called in messages.
+
     Attributes:
         left_out: files that cannot be used and why, ``(path, reason)``.
 
@@ -51,12 +54,16 @@ class LabelledImages(Dataset):
         ValueError: another kind of file, or nothing in it can be used.
     """
 
-    def __init__(self, source: str | os.PathLike, size: tuple[int, int] | None = None) -> None:
-        self.source, self.size = Path(source), size
+    def __init__(
+        self, source: str | os.PathLike, size: tuple[int, int] | None = None, name: str = "data"
+    ) -> None:
+        self.source, self.size, self.argument = Path(source), size, name
+        if size is not None and min(size) < 1:
+            raise ValueError(f"size must have sides of at least 1; got {size}. Use (96, 128).")
         self.left_out: list[tuple[str, str]] = []
         if not self.source.exists():
             raise FileNotFoundError(
-                f"--data must name a folder or an .npz file that exists; got {source}. "
+                f"{name} must name a folder or an .npz file that exists; got {source}. "
                 "Check the spelling."
             )
         self._examples: list[Example] | None = None
@@ -67,8 +74,8 @@ class LabelledImages(Dataset):
             self._examples = [_resized(e, size) for e in _read_arrays(self.source)]
         else:
             raise ValueError(
-                f"--data must be a folder or end in .npz; got {source}. See `mrfmask train segment "
-                "--help` for what must be in it."
+                f"{name} must be a folder or end in .npz; got {source}. See LabelledImages for "
+                "what must be in it."
             )
 
     def __len__(self) -> int:
@@ -83,17 +90,29 @@ class LabelledImages(Dataset):
         """What the example is called: the picture's file name, or its number."""
         return f"{index:04d}" if self._examples is not None else self._pairs[index][0].name
 
+    def digest(self) -> str:
+        """Tells these data from others: of arrays the values, of files name, size and time."""
+        whole = hashlib.sha256()
+        for example in self._examples or ():
+            for values in (example.picture, example.target, example.weights):
+                whole.update(values.contiguous().numpy().tobytes())
+        for pair in self._pairs:
+            for file in pair:
+                found = file.stat()
+                whole.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+        return whole.hexdigest()[:16]
+
     def _find_pairs(self) -> list[tuple[Path, Path]]:
         """Pairs that can be read; the others go to `left_out`."""
         folders = [self.source / name for name in (IMAGES, MASKS)]
         for folder in folders:
             if not folder.is_dir():
                 raise FileNotFoundError(
-                    f"--data must hold the folders {IMAGES} and {MASKS}; got {self.source} without "
-                    f"{folder.name}. Make it, or give an .npz file."
+                    f"{self.argument} must hold the folders {IMAGES} and {MASKS}; got "
+                    f"{self.source} without {folder.name}. Make it, or give an .npz file."
                 )
-        pictures, masks = ({p.stem: p for p in _pictures_in(folder)} for folder in folders)
-        pairs, sizes = [], set()
+        pictures, masks = (self._by_stem(folder) for folder in folders)
+        pairs, sizes, brightest = [], set(), 0.0
         for stem in sorted(pictures.keys() | masks.keys()):
             if stem not in masks or stem not in pictures:
                 alone, other = (pictures, "mask") if stem in pictures else (masks, "picture")
@@ -105,31 +124,42 @@ class LabelledImages(Dataset):
                 self.left_out.append((str(pictures[stem]), str(error)))
                 continue
             sizes.add(tuple(example.target.shape))
+            brightest = max(brightest, read_picture(masks[stem]).max().item())
             pairs.append((pictures[stem], masks[stem]))
         if not pairs:
             why = (
                 f" The first of {len(self.left_out)}: {self.left_out[0]}." if self.left_out else ""
             )
             raise ValueError(
-                f"--data must hold a picture with a mask; got none in {self.source}.{why} "
+                f"{self.argument} must hold a picture with a mask; got none in {self.source}.{why} "
                 f"Name them alike, e.g. {IMAGES}/a.jpg and {MASKS}/a.png."
+            )
+        if brightest <= FOREGROUND_FROM:
+            raise ValueError(
+                f"{self.argument} must hold masks with white pixels; got none brighter than "
+                f"{round(brightest * 255)} of 255 in {folders[1]}. Write foreground as 255."
             )
         if self.size is None and len(sizes) > 1:
             raise ValueError(
-                f"--size must be given for pictures of different sizes; got {sorted(sizes)[:4]} in "
-                f"{self.source}. Write e.g. --size 128x128."
+                f"size must be given for pictures of different sizes; got {sorted(sizes)[:4]} in "
+                f"{self.source}. Choose one, e.g. 128x128."
             )
         return pairs
+
+    def _by_stem(self, folder: Path) -> dict[str, Path]:
+        """Pictures of a folder; a second one of the same name is left out."""
+        found: dict[str, Path] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or path.suffix.lower() not in PICTURE_SUFFIXES:
+                continue
+            if found.setdefault(path.stem, path) is not path:
+                self.left_out.append((str(path), f"{found[path.stem].name} has the same name"))
+        return found
 
 
 def collate(examples: Sequence[Example]) -> Example:
     """Examples of one size as a batch."""
     return Example(*(torch.stack([getattr(e, f.name) for e in examples]) for f in fields(Example)))
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    files = (p for p in folder.iterdir() if not p.name.startswith("."))
-    return sorted(p for p in files if p.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _read_pair(picture_path: Path, mask_path: Path, index: int) -> Example:
@@ -149,7 +179,7 @@ def _read_arrays(path: Path) -> list[Example]:
             rgb, mask = arrays["rgb"], arrays["mask"]
     except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"--data must be an .npz file with the arrays rgb and mask; got {path}: {error}. "
+            f"data must be an .npz file with the arrays rgb and mask; got {path}: {error}. "
             "Save it with np.savez(path, rgb=..., mask=...)."
         ) from error
     if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[3] != 3 or rgb.size == 0:

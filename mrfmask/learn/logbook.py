@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from mrfmask.learn.images import Example
+from mrfmask.learn.loop import Watcher
 
 
 class Logbook:
@@ -58,3 +62,40 @@ class Logbook:
     def close(self) -> None:
         """Ends the file."""
         self._writer.close()
+
+
+class LoggedWatcher:
+    """Writes every pass to a logbook, masks of pictures with the best ones, and tells another.
+
+    Args:
+        logbook: where to.
+        shown: a batch of examples to show.
+        predict: ``predict(net, pictures)``, the masks.
+        watcher: is told, too; None for nobody.
+    """
+
+    def __init__(
+        self,
+        logbook: Logbook,
+        shown: Example,
+        predict: Callable[[nn.Module, Tensor], Tensor],
+        watcher: Watcher | None,
+    ) -> None:
+        self.logbook, self.shown, self.predict, self.watcher = logbook, shown, predict, watcher
+
+    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        """See Watcher."""
+        if self.watcher is not None:
+            self.watcher.step(epoch, step, steps, loss)
+
+    def epoch(self, record: dict[str, Any], net: nn.Module) -> None:
+        """See Watcher."""
+        epoch = record["epoch"]
+        numbers = {n: v for n, v in record.items() if n not in ("epoch", "best")}
+        self.logbook.scalars(epoch, numbers)
+        if record["best"]:
+            masks = {"target": self.shown.target, "mask": self.predict(net, self.shown.picture)}
+            self.logbook.pictures(epoch, self.shown.picture, masks)
+        self.logbook.flush()
+        if self.watcher is not None:
+            self.watcher.epoch(record, net)

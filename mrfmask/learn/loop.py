@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mrfmask.files import write_whole
+from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
 from mrfmask.learn.augment import Augmented, stream
 from mrfmask.learn.plan import Plan
 from mrfmask.learn.processes import Processes
@@ -54,6 +55,7 @@ class Trainer:
         folder: for the state and history.jsonl; exists.
         settings: what must be the same for a resumed training; plain values.
         processes: those that train together.
+        moving: whether augmentation may move pixels.
         loss: module whose state the loss depends on (persistent chains), if any.
     """
 
@@ -71,6 +73,7 @@ class Trainer:
         folder: Path,
         settings: dict[str, Any],
         processes: Processes,
+        moving: bool = True,
         loss: nn.Module | None = None,
     ) -> None:
         if plan.batch % processes.count:
@@ -85,7 +88,7 @@ class Trainer:
             )
         self.plan, self.folder, self.processes = plan, folder, processes
         self.examples, self.collate = examples, collate
-        self.loss_of, self.loss = loss_of, loss
+        self.loss_of, self.loss, self.moving = loss_of, loss, moving
         self.score, self.watch, self.keep_best = score, watch, keep_best
         self.settings = {**settings, **asdict(plan), "processes": processes.count}
         # How it is read and how often it is saved do not change the result.
@@ -96,7 +99,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.bare.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
-        half = plan.precision == "float16" and processes.device.type == "cuda"
+        half = plan.precision == "float16"
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=half)
         self.epoch = self.step = 0
         self.total_loss = 0.0
@@ -116,7 +119,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Goes on from the state in the folder, if there is one; says whether there was."""
-        state = load_state(self.folder, self.settings)
+        state = self.processes.share(self._load)
         if state is None:
             return False
         self.bare.load_state_dict(state["net"])
@@ -128,19 +131,27 @@ class Trainer:
             setattr(self, name, state[name])
         return True
 
+    def _load(self) -> dict[str, Any] | None:
+        for part in self.folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
+            part.unlink(missing_ok=True)  # what a killed training was writing
+        return load_state(self.folder, self.settings)
+
     def run(self, watcher: Watcher | None = None) -> list[dict[str, Any]]:
         """Trains to the end and returns a record for each pass.
 
         Raises:
-            RuntimeError: the loss is no longer finite.
+            RuntimeError: the loss or its gradient is no longer finite.
         """
-        while not self.finished:
-            self._pass(watcher)
-            scores = None
-            if self.processes.rank == 0:
+        try:
+            while not self.finished:
+                self._pass(watcher)
                 self.bare.eval()
-                scores = self.score(self.bare)
-            self._note(self.processes.share(scores), watcher)
+                self._note(self.processes.share(lambda: self.score(self.bare)), watcher)
+        finally:
+            if self.net is not self.bare:
+                # Holds the group of processes, which must outlive it.
+                self.net = self.bare
+                gc.collect()
         return self.history
 
     def _pass(self, watcher: Watcher | None) -> None:
@@ -148,12 +159,7 @@ class Trainer:
         self.net.train()
         saved = time.monotonic()
         for batch in self._batches():
-            loss = self._step(batch)
-            if not math.isfinite(loss):
-                raise RuntimeError(
-                    f"loss must stay finite; got {loss} in step {self.step} of pass {self.epoch}. "
-                    "Use a lower learning rate, or float32."
-                )
+            loss = self.processes.mean(self._step(batch))
             self.total_loss += loss
             if watcher is not None and self.processes.rank == 0:
                 watcher.step(self.epoch, self.step, self.steps, loss)
@@ -173,7 +179,7 @@ class Trainer:
             for first in range(0, self.steps * size, size)
         ]
         return DataLoader(
-            Augmented(self.examples, order, plan.seed, self.epoch),
+            Augmented(self.examples, order, plan.seed, self.epoch, self.moving),
             batch_sampler=batches[self.step :],
             num_workers=plan.workers,
             collate_fn=self.collate,
@@ -187,14 +193,29 @@ class Trainer:
             group["lr"] = plan.rate(done)
         low = plan.precision != "float32"
         with torch.autocast(device.type, getattr(torch, plan.precision), enabled=low):
-            loss = self.loss_of(self.net, batch)
+            try:
+                loss = self.loss_of(self.net, batch)
+            except ValueError as error:
+                # A model refuses potentials that are not finite. The first step had proper ones.
+                if self.epoch == self.step == 0:
+                    raise
+                raise self._diverged(error) from error
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.bare.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.bare.parameters(), 1.0)
+        # Half precision overflows now and then; the scaler leaves such a step out.
+        if not (loss.isfinite() and (norm.isfinite() or self.scaler.is_enabled())):
+            raise self._diverged(f"{loss.item()}, gradient {norm.item()}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.item()
+
+    def _diverged(self, what: object) -> RuntimeError:
+        return RuntimeError(
+            f"loss must stay finite; got {what} in step {self.step} of pass {self.epoch}. "
+            "Use a lower learning rate, or float32."
+        )
 
     def _note(self, scores: dict[str, float], watcher: Watcher | None) -> None:
         """Ends a pass: history, best network, state."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mrfmask.inference.method import check_choice, check_count, check_positive
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Plan:
         patience: passes without a better score after which to stop, >= 1.
         precision: "float32", or "bfloat16" or "float16" for the network by autocast; potentials and
             losses stay float32.
-        seed: of initial weights, order, augmentation and draws.
+        seed: of initial weights, order, augmentation and draws, in 0..2^31-1.
         workers: processes that read examples; 0 reads in the training process.
         save_every_s: seconds between saved states; after every pass one is saved anyway.
     """
@@ -46,9 +46,10 @@ class Plan:
         check_count("workers", self.workers, 0)
         check_positive("learning_rate", self.learning_rate)
         check_positive("save_every_s", self.save_every_s)
-        if not self.weight_decay >= 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise ValueError(
-                f"weight_decay must be at least 0; got {self.weight_decay}. Use 0 for none."
+                f"weight_decay must be at least 0 and finite; got {self.weight_decay}. Use 0 for "
+                "none."
             )
         check_choice("precision", self.precision, PRECISIONS)
 

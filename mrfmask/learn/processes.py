@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,13 +33,28 @@ class Processes:
         net = net.to(self.device)
         return DistributedDataParallel(net) if self.count > 1 else net
 
-    def share(self, value: Any) -> Any:
-        """What rank 0 has, for all."""
+    def share(self, make: Callable[[], Any]) -> Any:
+        """What rank 0 makes, for all; an error of its is raised in all, so that none waits."""
+        if self.count == 1:
+            return make()
+        box: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                box[0] = make()
+            except Exception as error:
+                box[1] = error
+        dist.broadcast_object_list(box, src=0)
+        if box[1] is not None:
+            raise box[1]
+        return box[0]
+
+    def mean(self, value: float) -> float:
+        """The mean over all processes."""
         if self.count == 1:
             return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
+        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return total.item() / self.count
 
 
 @contextmanager

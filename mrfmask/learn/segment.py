@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 from mrfmask.inference import find_map
 from mrfmask.inference.method import check_choice
 from mrfmask.learn.images import Example, LabelledImages, collate
-from mrfmask.learn.logbook import Logbook
+from mrfmask.learn.logbook import Logbook, LoggedWatcher
 from mrfmask.learn.loop import Trainer, Watcher
 from mrfmask.learn.plan import Plan
 from mrfmask.learn.processes import Processes, join_processes
@@ -83,9 +83,8 @@ def train_segmentation(
     check_choice("loss", loss, tuple(LOSSES))
     folder = Path(out)
     with join_processes(device) as processes:
-        if processes.rank:
-            notice = lambda text: None  # noqa: E731
-        examples, held_out, names = _split(data, validation, size, notice)
+        say = notice if processes.rank == 0 else _say_nothing
+        examples, held_out, digest = _split(data, validation, size, say)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         network = MaskNet(**(net or {}))
@@ -109,18 +108,29 @@ def train_segmentation(
             watch="iou",
             keep_best=lambda trained: trained.save_pretrained(folder),
             folder=folder,
-            settings={"loss": loss, "net": net or {}, "data": names, "torch": torch.__version__},
+            settings={
+                "loss": loss,
+                "net": net or {},
+                "size": None if size is None else list(size),
+                "validation": str(validation),
+                "data": digest,
+                "torch": str(torch.__version__),
+            },
             processes=processes,
+            # Chains belong to the pictures as they are.
+            moving=loss != "likelihood",
             loss=loss_module,
         )
         if trainer.resume():
-            notice(f"Going on from pass {trainer.epoch}, step {trainer.step}.")
+            where = f"Going on from pass {trainer.epoch}, step {trainer.step}."
+            say("Finished already." if trainer.finished else where)
         if processes.rank:
             return trainer.run()
         logbook = Logbook(folder, trainer.epoch)
         shown = collate([held_out[i] for i in range(min(SHOWN, len(held_out)))])
         try:
-            return trainer.run(_Logging(logbook, shown, processes.device, watcher))
+            show = partial(_predict_from, device=processes.device)
+            return trainer.run(LoggedWatcher(logbook, shown, show, watcher))
         finally:
             logbook.close()
 
@@ -130,47 +140,27 @@ def _make_loss(name: str, examples: Dataset, plan: Plan, processes: Processes) -
         return LOSSES[name]()
     if processes.count > 1:
         raise ValueError(
-            f"--loss must not be likelihood where each process would have chains of its own; got "
+            f"loss must not be likelihood where each process would have chains of its own; got "
             f"{processes.count} processes. Use one, or pseudo_likelihood."
         )
-    # Numbers of examples in the data set, of which some may be held out.
-    images = max(int(examples[i].index) for i in range(len(examples))) + 1
+    # The last examples are held out: the others keep their numbers.
+    images = len(examples)
     shape = tuple(examples[0].target.shape)
     return PersistentLikelihood(images=images, shape=shape, seed=plan.seed)
 
 
-class _Logging:
-    """Passes on to TensorBoard and to another watcher."""
-
-    def __init__(
-        self, logbook: Logbook, shown: Example, device: torch.device, watcher: Watcher | None
-    ) -> None:
-        self.logbook, self.shown, self.device, self.watcher = logbook, shown, device, watcher
-
-    def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        """See Watcher."""
-        if self.watcher is not None:
-            self.watcher.step(epoch, step, steps, loss)
-
-    def epoch(self, record: dict[str, Any], net: nn.Module) -> None:
-        """See Watcher."""
-        epoch = record["epoch"]
-        numbers = {n: v for n, v in record.items() if n not in ("epoch", "best")}
-        self.logbook.scalars(epoch, numbers)
-        if record["best"]:
-            mask = predict(net, self.shown.picture.to(self.device))
-            self.logbook.pictures(
-                epoch, self.shown.picture, {"target": self.shown.target, "mask": mask}
-            )
-        self.logbook.flush()
-        if self.watcher is not None:
-            self.watcher.epoch(record, net)
+def _say_nothing(text: str) -> None:
+    pass
 
 
 @torch.no_grad()
 def predict(net: nn.Module, pictures: Tensor) -> Tensor:
     """The best masks (batch, height, width) of pictures (batch, 3, height, width)."""
     return find_map(net(pictures)).mask
+
+
+def _predict_from(net: nn.Module, pictures: Tensor, device: torch.device) -> Tensor:
+    return predict(net, pictures.to(device)).cpu()
 
 
 def _predict(
@@ -181,7 +171,7 @@ def _predict(
     for first in range(0, len(examples), plan.batch):
         last = min(first + plan.batch, len(examples))
         batch = collate([examples[i] for i in range(first, last)])
-        masks.append(predict(net, batch.picture.to(device)).cpu())
+        masks.append(_predict_from(net, batch.picture, device))
         targets.append(batch.target)
         weights.append(batch.weights)
     return torch.cat(masks), torch.cat(targets), torch.cat(weights)
@@ -196,29 +186,23 @@ def _split(
     """Examples to train on and to validate on, and what tells these data from others."""
     examples = LabelledImages(data, size)
     sources = [examples]
-    if isinstance(validation, float):
+    if isinstance(validation, int | float):
         if not 0 < validation < 1:
             raise ValueError(
-                f"--validation must be a path or a share in (0, 1); got {validation}. Use 0.2."
+                f"validation must be a path or a share in (0, 1); got {validation}. Use 0.2."
             )
         held = max(round(len(examples) * validation), 1)
         if held >= len(examples):
             raise ValueError(
-                f"--data must have at least 2 examples to hold one out; got {len(examples)}. "
-                "Give --validation another path."
+                f"data must have at least 2 examples to hold one out; got {len(examples)}. "
+                "Give other data as validation."
             )
         cut = len(examples) - held
         parts = [Subset(examples, range(cut)), Subset(examples, range(cut, len(examples)))]
     else:
-        sources.append(LabelledImages(validation, size))
+        sources.append(LabelledImages(validation, size, "validation"))
         parts = list(sources)
     for source in sources:
         for path, reason in source.left_out:
             notice(f"Left out {path}: {reason}")
-    return parts[0], parts[1], _digest(sources, size, len(parts[0]))
-
-
-def _digest(sources: Sequence[LabelledImages], size: tuple[int, int] | None, count: int) -> str:
-    """Tells data from other data without reading all of them again."""
-    text = repr((size, count, [[s.name(i) for i in range(len(s))] for s in sources]))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return parts[0], parts[1], " ".join(source.digest() for source in sources)

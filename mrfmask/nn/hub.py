@@ -16,6 +16,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from mrfmask.files import reason, write_whole
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CARD_TEMPLATE = """---
+{{ card_data }}
+---
+
+A network that makes an Ising model of an image, saved by mrfmask: `config.json` has its arguments,
+`model.safetensors` its weights. `from_pretrained` of its class in `mrfmask.nn` loads it.
+"""
 # In the header of the weights: the arguments that they were saved with.
 CONFIG_KEY = "config"
 
@@ -75,7 +82,7 @@ class Pretrained(PyTorchModelHubMixin):
             )
         text = json.dumps(self.config, indent=2, sort_keys=True)
         header = {"format": "pt", CONFIG_KEY: json.dumps(self.config, sort_keys=True)}
-        weights = safetensors.torch.save(self._weights(half), header)
+        weights = _in_order(safetensors.torch.save(self._weights(half), header))
         card = str(self.generate_model_card(**(model_card_kwargs or {})))
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / WEIGHTS, lambda file: file.write(weights))
@@ -198,6 +205,14 @@ class Pretrained(PyTorchModelHubMixin):
         self.load_state_dict(weights)
 
 
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted: the library's order changes from run to run."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    # As long as before: places of tensors count from its end.
+    return content[:8] + header.encode().ljust(size) + content[8 + size :]
+
+
 def _path_of(folder: str | os.PathLike, name: str, options: dict[str, Any]) -> Path:
     """A file of a local folder, or of a model on the hub by way of the cache."""
     local = Path(folder)
@@ -210,6 +225,11 @@ def _path_of(folder: str | os.PathLike, name: str, options: dict[str, Any]) -> P
         return local / name
     if local.exists():
         raise ValueError(f"folder must not be a file; got {str(folder)!r}. Name its folder.")
+    if str(folder).count("/") != 1 or local.is_absolute():
+        raise FileNotFoundError(
+            "folder must be a folder that exists, or owner/name of a model on the hub; got "
+            f"{str(folder)!r}. Check the spelling."
+        )
     try:
         return Path(hf_hub_download(str(folder), name, **options))
     # OSError: no connection, or not in the cache.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mrfmask.inference import find_map
-from mrfmask.inference.budget import Budget, budget_limit
+from mrfmask.inference.budget import Budget, budget_limit, check_budget
 from mrfmask.inference.method import check_count, check_positive
 from mrfmask.inference.seeds import LARGEST_SEED
 from mrfmask.model import IsingGrid
@@ -100,6 +100,8 @@ class MaskLayer(nn.Module):
         super().__init__()
         check_positive("beta", beta)
         check_count("seed", seed, least=0, most=LARGEST_SEED)
+        if budget is not None:
+            check_budget("budget", budget)
         self.estimator = make_estimator(estimator, options)
         self.budget = budget
         self.beta = float(beta)

@@ -11,14 +11,20 @@ from torch import Tensor, nn
 from mrfmask.inference.method import check_count
 from mrfmask.model import IsingGrid
 from mrfmask.nn.heads import Coupling, IsingHead, check_feature_map
-from mrfmask.nn.hub import Pretrained
+from mrfmask.nn.hub import CARD_TEMPLATE, Pretrained
 from mrfmask.nn.pyramid import FeaturePyramid
 from mrfmask.nn.unet import GROUPS, UNet
 
 MOST_CHANNELS = 2**16
 
 
-class MaskNet(nn.Module, Pretrained, library_name="mrfmask", tags=["ising-model"]):
+class MaskNet(
+    nn.Module,
+    Pretrained,
+    library_name="mrfmask",
+    tags=["ising-model"],
+    model_card_template=CARD_TEMPLATE,
+):
     """A network that makes an Ising model of every image: features of the pixels, then `IsingHead`.
 
     By default the features come from a U-Net with half a million parameters. Any other extractor
@@ -32,7 +38,7 @@ class MaskNet(nn.Module, Pretrained, library_name="mrfmask", tags=["ising-model"
     Args:
         in_channels: channels of the image, at least 1; 3 for RGB.
         width: channels of the feature map that the head sees, a multiple of 8.
-        coupling: "associative", "repulsive" or "free", see `IsingHead`.
+        coupling: "associative", "repulsive", "free" or "none", see `IsingHead`.
         rate: share of pixels on at the start, within (0, 1).
         hidden: channels of the head's hidden layers, at least 1.
         learn_scale: learn the positive factor of all potentials.

@@ -77,6 +77,24 @@ def test_at_most_bounds_all_masks_with_no_more_pixels(model, data):
     assert result.energy.item() >= best - 1e-9
 
 
+def test_at_most_keeps_a_mask_with_fewer_pixels_that_is_better():
+    """Nobody alone: all off is far better than three pixels on."""
+    unary = torch.full((1, 4, 4), 0.05)
+    model = mm.IsingGrid(unary, torch.ones(1, 4, 3), torch.ones(1, 3, 4))
+    for budget in (3, 6, 8, 12):
+        result = mm.find_map(model, budget=budget, at_most=True)
+        assert not result.mask.any()
+
+
+def test_at_most_more_than_can_be_on_is_no_limit():
+    unary = torch.tensor([[[0.3, 0.2, -torch.inf]]])
+    model = mm.IsingGrid(unary, torch.zeros(1, 1, 2), torch.zeros(1, 0, 3))
+    for budget in (2, 3, 10):
+        result = mm.find_map(model, budget=budget, at_most=True)
+        assert result.mask.tolist() == [[[True, True, False]]]
+        assert result.gap.item() <= 1e-6
+
+
 @given(grids(), st.data())
 def test_repair_reaches_the_count_and_no_swap_betters_it(model, data):
     least, most = (int(limit) for limit in count_limits(model))

@@ -10,6 +10,7 @@ from hypothesis import given
 from strategies import grids, random_grid
 
 import mrfmask as mm
+from mrfmask.inference.path_proof import _rounding
 
 ALL = 10_000  # cuts: every breakpoint
 
@@ -156,6 +157,13 @@ def test_cuts_see_a_path_that_is_only_consistent():
     )
     assert false.verify(model, cuts=0)
     assert not false.verify(model, cuts=ALL)
+    # A scale so coarse that its rounding would explain the energies must not excuse the bounds.
+    for exponent in (2, 0, -2, -6):
+        stats = {
+            "exponent": torch.tensor([exponent]),
+            "rounding": torch.tensor([_rounding(model, exponent)], dtype=torch.float64),
+        }
+        assert not replace(false, stats={**real.stats, **stats}).verify(model, cuts=ALL)
 
 
 def connected(order):

@@ -57,10 +57,40 @@ def test_what_cannot_be_used_is_left_out_and_named(folder):
     assert "can be read" in reasons["d.png"]
 
 
+def test_masks_of_zeros_and_ones_are_refused_rather_than_read_as_black(folder):
+    for name in ("a", "b"):
+        write_mask(folder / "masks" / f"{name}.png", np.eye(9, 12))
+    with pytest.raises(ValueError, match=r"none brighter than 1 of 255 .* Write foreground as 255"):
+        LabelledImages(folder)
+
+
+def test_second_picture_of_a_name_is_left_out(folder):
+    picture(folder / "images" / "a.jpg")
+    examples = LabelledImages(folder)
+    assert len(examples) == 2
+    ((path, reason),) = examples.left_out
+    assert path.endswith("a.png")
+    assert reason == "a.jpg has the same name"
+
+
+def test_digest_tells_other_data(folder, tmp_path):
+    before = LabelledImages(folder).digest()
+    assert LabelledImages(folder).digest() == before
+    picture(folder / "images" / "a.png", seed=77)
+    assert LabelledImages(folder).digest() != before
+    rgb = np.zeros((2, 4, 5, 3), np.uint8)
+    digests = set()
+    for value in (0, 1):
+        rgb[0, 0, 0, 0] = value
+        np.savez(tmp_path / "x.npz", rgb=rgb, mask=np.ones((2, 4, 5), bool))
+        digests.add(LabelledImages(tmp_path / "x.npz").digest())
+    assert len(digests) == 2
+
+
 def test_different_sizes_need_a_size(folder):
     picture(folder / "images" / "c.png", size=(20, 10))
     write_mask(folder / "masks" / "c.png", np.full((20, 10), 255))
-    with pytest.raises(ValueError, match=r"--size must be given .*\[\(9, 12\), \(20, 10\)\]"):
+    with pytest.raises(ValueError, match=r"size must be given .*\[\(9, 12\), \(20, 10\)\]"):
         LabelledImages(folder)
     examples = LabelledImages(folder, size=(8, 8))
     batch = collate([examples[i] for i in range(3)])
@@ -104,19 +134,19 @@ def test_arrays_of_another_kind_are_refused(tmp_path, arrays, message):
 
 
 def test_places_of_another_kind_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="--data must name"):
+    with pytest.raises(FileNotFoundError, match="data must name"):
         LabelledImages(tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match="--data must hold the folders images and masks"):
+    with pytest.raises(FileNotFoundError, match="data must hold the folders images and masks"):
         LabelledImages(tmp_path)
     (tmp_path / "a.npz").write_bytes(b"no arrays")
-    with pytest.raises(ValueError, match=r"--data must be an \.npz file with"):
+    with pytest.raises(ValueError, match=r"data must be an \.npz file with"):
         LabelledImages(tmp_path / "a.npz")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"--data must be a folder or end in \.npz"):
+    with pytest.raises(ValueError, match=r"data must be a folder or end in \.npz"):
         LabelledImages(tmp_path / "a.txt")
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ValueError, match="--data must hold a picture with a mask; got none"):
+    with pytest.raises(ValueError, match="data must hold a picture with a mask; got none"):
         LabelledImages(tmp_path)
 
 
@@ -143,6 +173,21 @@ def test_augmentation_moves_picture_and_mask_alike():
         assert ((red > middle) == changed.target).float().mean() > 0.9
         green = changed.picture[1]
         assert ((green > middle) == (changed.weights > 0)).float().mean() > 0.95
+
+
+def test_augmentation_that_does_not_move_changes_light_alone():
+    example = marked()
+    changed = augment(example, torch.Generator().manual_seed(3), moving=False)
+    assert torch.equal(changed.target, example.target)
+    assert torch.equal(changed.weights, example.weights)
+    levels = {
+        (a, b)
+        for a, b in zip(
+            example.picture.flatten().tolist(), changed.picture.flatten().tolist(), strict=True
+        )
+    }
+    assert len(levels) == 2
+    assert not torch.equal(changed.picture, example.picture)
 
 
 def test_augmentation_is_a_function_of_its_seed_and_varies():

@@ -136,6 +136,15 @@ def test_infinite_loss_is_an_error(data, tmp_path):
         training.run()
 
 
+def test_infinite_gradient_is_an_error_and_leaves_the_weights(data, tmp_path):
+    training = trainer(data, tmp_path, ALONE)
+    before = digest(training.bare)
+    training.loss_of = lambda net, batch: (net(batch.picture) * 0).abs().sqrt().sum()
+    with pytest.raises(RuntimeError, match=r"gradient nan in step 0 of pass 0"):
+        training.run()
+    assert digest(training.bare) == before
+
+
 def test_batch_must_divide_among_processes(data, tmp_path):
     three = Processes(0, 3, torch.device("cpu"))
     with pytest.raises(ValueError, match=r"batch must be a multiple of the 3 processes; got 4"):

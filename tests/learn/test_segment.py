@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from learn.tiny import write_squares
@@ -44,6 +46,57 @@ def test_every_loss_trains(data, tmp_path, loss):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
+class StopAt:
+    """Stops a training in the middle of a pass."""
+
+    def __init__(self, epoch, step):
+        self.at = (epoch, step)
+
+    def step(self, epoch, step, steps, loss):
+        if (epoch, step) == self.at:
+            raise KeyboardInterrupt
+
+    def epoch(self, record, net):
+        pass
+
+
+@pytest.mark.parametrize("loss", ["hinge", "likelihood"])
+def test_stopped_training_writes_the_same_files_in_the_end(data, tmp_path, loss):
+    options = {"loss": loss, "net": {"width": 8}, "plan": replace(PLAN, save_every_s=1e-3)}
+    train_segmentation(data, tmp_path / "whole", **options)
+    for at in ((0, 1), (2, 0)):
+        with pytest.raises(KeyboardInterrupt):
+            train_segmentation(data, tmp_path / "parts", **options, watcher=StopAt(*at))
+    notes = []
+    train_segmentation(data, tmp_path / "parts", **options, notice=notes.append)
+    assert notes[-1].startswith("Going on from pass")
+    for name in ("config.json", "model.safetensors", "history.jsonl"):
+        whole, parts = ((tmp_path / run / name).read_bytes() for run in ("whole", "parts"))
+        assert whole == parts, name
+
+
+def test_other_data_of_the_same_names_are_refused_on_resume(data, tmp_path):
+    plan = replace(PLAN, epochs=1)
+    train_segmentation(data, tmp_path / "run", net={"width": 8}, plan=plan)
+    other = tmp_path / "squares.npz"
+    with np.load(data) as arrays:
+        np.savez(other, rgb=255 - arrays["rgb"], mask=arrays["mask"])
+    with pytest.raises(ValueError, match="where data is"):
+        train_segmentation(other, tmp_path / "run", net={"width": 8}, plan=plan)
+    with pytest.raises(ValueError, match=r"where size is None and not \[8, 8\]"):
+        train_segmentation(data, tmp_path / "run", net={"width": 8}, plan=plan, size=(8, 8))
+
+
+def test_divergence_is_said_to_be_that(data, tmp_path):
+    text = command(
+        *("train", "segment", "--data", data, "--out", tmp_path / "run", "--batch", 2),
+        *("--epochs", 3, "--learning-rate", 1e30),
+        code=1,
+    )
+    assert "Error: loss must stay finite; got" in " ".join(text.split())
+    assert "Use a lower learning rate" in " ".join(text.split())
+
+
 def test_validation_may_be_other_data_and_sizes_may_change(data, tmp_path):
     history = train_segmentation(
         data,
@@ -61,10 +114,10 @@ def test_command_trains_stops_and_infer_uses_the_network(data, tmp_path):
     words = ["train", "segment", "--data", data, "--out", runs, "--batch", 4, "--seed", 3]
     text = command(*words, "--epochs", 2)
     assert "pass 0: loss" in text
-    assert "Best of 2 passes" in text
+    assert "Best pass of 0 to 1" in text
     again = command(*words, "--epochs", 2)
-    assert "Going on from pass 2" in again
-    assert "Best of 2 passes" in again
+    assert "Finished already." in again
+    assert "Best pass of 0 to 1" in again
     lines = [json.loads(line) for line in (runs / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1]
     Image.new("RGB", (12, 9), (200, 30, 40)).save(tmp_path / "a.png")
@@ -92,12 +145,12 @@ def test_command_trains_stops_and_infer_uses_the_network(data, tmp_path):
     [
         (["--data", "nothing"], "--data must name a folder or an .npz file that exists"),
         (["--validation", "1.5"], "--validation must be a path or a share"),
-        (["--validation", "other.npz"], "--data must name"),
+        (["--validation", "other.npz"], "--validation must name"),
         (["--validation", "0.99"], "--data must have at least 2 examples"),
-        (["--loss", "any"], "loss must be one of 'hinge'"),
-        (["--coupling", "any"], "coupling must be one of 'associative'"),
-        (["--precision", "float8"], "precision must be one of"),
-        (["--learning-rate", "0"], "learning_rate must be"),
+        (["--loss", "any"], "--loss must be one of 'hinge'"),
+        (["--coupling", "any"], "--coupling must be one of 'associative'"),
+        (["--precision", "float8"], "--precision must be one of"),
+        (["--learning-rate", "0"], "--learning-rate must be"),
         (["--size", "9"], "--size must be HEIGHTxWIDTH"),
     ],
 )

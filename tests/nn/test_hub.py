@@ -82,6 +82,22 @@ def test_folder_holds_weights_config_and_card_alone(folder):
     assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
 
 
+def test_same_weights_make_the_same_files(tmp_path):
+    net = make(seed=1)
+    for number in range(12):
+        net.save_pretrained(tmp_path / str(number))
+    for name in ("model.safetensors", "config.json", "README.md"):
+        assert len({(tmp_path / str(n) / name).read_bytes() for n in range(12)}) == 1
+    assert "Hub" not in (tmp_path / "0" / "README.md").read_text()
+
+
+def test_mistyped_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("nowhere", "a/b/c", str(tmp_path / "nowhere")):
+        with pytest.raises(FileNotFoundError, match="folder must be a folder that exists"):
+            MaskNet.from_pretrained(name)
+
+
 def test_masknet_with_an_extractor_is_saved_with_its_weights(tmp_path):
     net = make(features=TwoMaps(), feature_channels=(4, 6))
     net.save_pretrained(tmp_path / "net")

@@ -33,8 +33,8 @@ class Draw:
         """Standard logistic noise for every pixel, differences of two Gumbel variables, float64."""
         batch, height, width = model.shape
         uniform = exact_uniforms(torch.tensor([self.key, 0]), batch, height * width)
-        # Multiples of 2^-53 from 0 on: half a step up, so that no logit is infinite.
-        noise = torch.logit(uniform + 2.0**-54, eps=2.0**-54)
+        # Multiples of 2^-53 from 0 on; the ends are cut, so that no logit is infinite.
+        noise = torch.logit(uniform, eps=2.0**-53)
         return noise.reshape(model.shape).to(model.device)
 
 

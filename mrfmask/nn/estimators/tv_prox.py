@@ -50,6 +50,11 @@ class TvProxEstimator(Estimator):
 
     def masks(self, model: IsingGrid, draw: Draw) -> Float[Tensor, "batch height width"]:
         """Soft masks, or their hard stand-ins."""
+        if not model.is_associative:
+            raise ValueError(
+                "model must not have negative couplings for the estimator tv_prox; got some. Use "
+                "score_function, or a head with coupling='associative'."
+            )
         entry = entry_map(model)
         return soft_masks(entry, draw.counts, draw.temperature, self.hard).to(model.dtype)
 

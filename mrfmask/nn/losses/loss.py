@@ -86,6 +86,8 @@ def check_example(
         raise TypeError(
             f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials."
         )
+    if len(model) == 0:
+        raise ValueError("model must hold at least one image; got an empty batch. Leave it out.")
     check_mask("target", target, model.shape, model.device)
     if weights is None:
         weights = torch.ones(model.shape, dtype=torch.float64, device=model.device)
