@@ -165,7 +165,7 @@ def check_settings(
         options=options,
         time_limit_s=time_limit_s if kind is None else None,
         seed=seed,
-        device=_check_device(device, task, kind),
+        device=_check_device(device),
         npz=npz,
         **vars(picture),
     )
@@ -299,17 +299,10 @@ def parse_budget(text: str) -> int | float:
     return float(share[1]) / 100
 
 
-def _check_device(device: str, task: Answer, kind: type[Method] | None) -> str:
+def _check_device(device: str) -> str:
     match = re.fullmatch(r"(cpu|cuda)(?::(\d{1,3}))?", device, flags=re.ASCII)
     if not match or (match[1] == "cpu" and match[2]):
         raise ValueError(f"--device must be cpu, cuda or cuda:N; got {device!r}. Use cpu.")
-    if kind is not None and match[1] not in kind.devices:
-        able = [m.name for m in METHODS.values() if task in m.answers and match[1] in m.devices]
-        advice = f"Leave it out, or use --method {_one_of(able)}." if able else "Leave it out."
-        raise ValueError(
-            f"--device must be {' or '.join(kind.devices)} for --method {kind.name}; got "
-            f"{device}. {advice}"
-        )
     if match[1] == "cuda" and int(match[2] or 0) >= torch.cuda.device_count():
         raise RuntimeError(
             f"--device must be a device of this machine; got {device}, but PyTorch sees "

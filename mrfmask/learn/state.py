@@ -40,7 +40,9 @@ def load_state(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
             f"--out must hold a state that can be read; got {path}: {type(error).__name__}. "
             "Remove it to begin again."
         ) from error
-    differs = sorted(n for n in saved.keys() | settings.keys() if saved.get(n) != settings.get(n))
+    differs = [n for n in saved.keys() | settings.keys() if saved.get(n) != settings.get(n)]
+    # Data that are resized otherwise are other data, too: say what the user changed.
+    differs.sort(key=lambda name: (name == "data", name))
     if differs:
         name = differs[0]
         raise ValueError(

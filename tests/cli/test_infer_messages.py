@@ -97,10 +97,6 @@ BAD_OPTIONS = [
         "--device cuda:99 --method exact",
         "--device must be a device of this machine; got cuda:99, but PyTorch sees ",
     ),
-    (
-        "--device cuda --method ilp",
-        "--device must be cpu for --method ilp; got cuda. Leave it out, or use --method ",
-    ),
 ]
 
 

@@ -196,5 +196,5 @@ def test_verify_says_what_is_wrong_with_cuts(cuts, error, message):
     model = random_grid(1, 3, 3)
     with pytest.raises(error, match=message):
         mm.budget_path(model).verify(model, cuts=cuts)
-    with pytest.raises(ValueError, match="mask must have shape"):
+    with pytest.raises(ValueError, match="model must be the one of shape"):
         mm.budget_path(model).verify(random_grid(1, 3, 4))

@@ -198,7 +198,7 @@ CALLS = [
     (
         lambda: MaskLayer("tv_prox")(random_grid(1, 3, 3, signs="repulsive")),
         ValueError,
-        "model must not have negative couplings for budget_path",
+        "model must not have negative couplings for the estimator tv_prox",
     ),
 ]
 
