@@ -112,7 +112,7 @@ class LabelledImages(Dataset):
                     f"{self.source} without {folder.name}. Make it, or give an .npz file."
                 )
         pictures, masks = (self._by_stem(folder) for folder in folders)
-        pairs, sizes, brightest = [], set(), 0.0
+        pairs, sizes, foreground = [], set(), False
         for stem in sorted(pictures.keys() | masks.keys()):
             if stem not in masks or stem not in pictures:
                 alone, other = (pictures, "mask") if stem in pictures else (masks, "picture")
@@ -124,7 +124,7 @@ class LabelledImages(Dataset):
                 self.left_out.append((str(pictures[stem]), str(error)))
                 continue
             sizes.add(tuple(example.target.shape))
-            brightest = max(brightest, read_picture(masks[stem]).max().item())
+            foreground |= bool(example.target.any())
             pairs.append((pictures[stem], masks[stem]))
         if not pairs:
             why = (
@@ -134,10 +134,10 @@ class LabelledImages(Dataset):
                 f"{self.argument} must hold a picture with a mask; got none in {self.source}.{why} "
                 f"Name them alike, e.g. {IMAGES}/a.jpg and {MASKS}/a.png."
             )
-        if brightest <= FOREGROUND_FROM:
+        if not foreground:
             raise ValueError(
-                f"{self.argument} must hold masks with white pixels; got none brighter than "
-                f"{round(brightest * 255)} of 255 in {folders[1]}. Write foreground as 255."
+                f"{self.argument} must hold masks with white pixels; got none above "
+                f"{round(FOREGROUND_FROM * 255)} of 255 in {folders[1]}. Write foreground as 255."
             )
         if self.size is None and len(sizes) > 1:
             raise ValueError(

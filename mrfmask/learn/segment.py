@@ -53,7 +53,7 @@ def train_segmentation(
     plan: Plan | None = None,
     device: str = "cpu",
     watcher: Watcher | None = None,
-    notice: Callable[[str], None] = lambda text: None,
+    notice: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a MaskNet to give the masks of pictures; goes on where an earlier call was stopped.
 
@@ -82,8 +82,10 @@ def train_segmentation(
     plan = plan or Plan()
     check_choice("loss", loss, tuple(LOSSES))
     folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"out must be a folder; got {out}, a file. Choose another name.")
     with join_processes(device) as processes:
-        say = notice if processes.rank == 0 else _say_nothing
+        say = notice if notice and processes.rank == 0 else _say_nothing
         examples, held_out, digest = _split(data, validation, size, say)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)

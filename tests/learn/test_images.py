@@ -60,7 +60,7 @@ def test_what_cannot_be_used_is_left_out_and_named(folder):
 def test_masks_of_zeros_and_ones_are_refused_rather_than_read_as_black(folder):
     for name in ("a", "b"):
         write_mask(folder / "masks" / f"{name}.png", np.eye(9, 12))
-    with pytest.raises(ValueError, match=r"none brighter than 1 of 255 .* Write foreground as 255"):
+    with pytest.raises(ValueError, match=r"none above 191 of 255 .* Write foreground as 255"):
         LabelledImages(folder)
 
 

@@ -162,6 +162,12 @@ def test_wrong_options_are_named(data, tmp_path, words, message):
     assert not (tmp_path / "out" / "state.pt").exists()
 
 
+def test_out_must_not_be_a_file(data, tmp_path):
+    (tmp_path / "file").write_text("x")
+    text = command("train", "segment", "--data", data, "--out", tmp_path / "file", code=2)
+    assert "--out must be a folder" in " ".join(text.split())
+
+
 def test_checkpoint_excludes_other_potentials(tmp_path):
     Image.new("RGB", (12, 9)).save(tmp_path / "a.png")
     MaskNet(width=8).save_pretrained(tmp_path / "net")
