@@ -34,6 +34,10 @@ bench: $(VENV)/built
 	$(BIN)/python -m bench.path
 	$(BIN)/python -m bench.budgets
 	$(BIN)/python -m bench.worst_cases
+	$(BIN)/python -m bench.select
+	$(BIN)/python -m bench.swaps
+	$(BIN)/python -m bench.mask_layer
+	$(BIN)/python -m bench.amn
 
 # Without .venv and without a registry: what must be there, CONTRIBUTING says. An editable install,
 # as Python finds the package's source here first. pytest fails where it finds no test, and third
