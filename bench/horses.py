@@ -31,7 +31,7 @@ TRAININGS = (
     ("cross_entropy", "pseudo_likelihood", "none"),
 )
 SCORES = ("iou", "boundary_f", "components", "accuracy")
-EPOCHS = 40
+EPOCHS = 80
 
 
 def train(data: Path, work: Path, loss: str, coupling: str, seed: int) -> dict[str, Any]:
