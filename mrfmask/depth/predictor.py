@@ -136,7 +136,7 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
     def _raw(
         self, x: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch height width"]:
-        """The logarithm of the correction before it is bounded; under autocast not rounded."""
+        """The logarithm of the correction before it is bounded, in the dtype of x."""
         height, width = x.shape[2:]
         whole = pad(x, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
         features = pixel_shuffle(self.spread(self.body(pixel_unshuffle(whole, BLOCK))), BLOCK)

@@ -186,5 +186,5 @@ def _weighted(
     values = depth.flatten(1).gather(1, index.reshape(len(depth), -1))
     if weights is not None:
         weight = torch.from_numpy(np.array(weights)).to(depth.device)
-        values = (values.double().reshape(weight.shape) * weight).sum(dim=-1)
+        values = (values.reshape(weight.shape) * weight).sum(dim=-1)
     return values.reshape(depth.shape).to(depth.dtype)

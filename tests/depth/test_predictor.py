@@ -76,16 +76,20 @@ def test_predictor_takes_fills_that_were_kept():
         assert not torch.equal(net(depth, mask, fills=changed), net(depth, mask))
 
 
-def test_predictor_sees_which_pixels_were_measured():
-    """Beside the fills, the mask and the measured depths are channels of their own."""
+def test_predictor_sees_mask_and_measured_depths_beside_the_fills():
     net, (depth, mask) = trained_like(), frame()
     fills = fill(depth, mask)
     other = mask.clone()
     other[:, 5:, 5:] = False
-    assert not torch.equal(net(depth, other, fills=fills), net(depth, mask, fills=fills))
-    nudged = depth.clone()
-    nudged[:, 0, 0] *= 1.5
-    assert not torch.equal(net(nudged, mask, fills=fills), net(depth, mask, fills=fills))
+    # Of equal depths, nothing but the mask says which were measured.
+    flat = torch.full_like(depth, 4.0)
+    assert not torch.equal(net(flat, other, fills=fills), net(flat, mask, fills=fills))
+    # With their order changed, only the measured depths differ: whole ones have the same mean.
+    depth = depth.round()
+    turned = depth.clone()
+    for image, measured in zip(turned, mask, strict=True):
+        image[measured] = image[measured].flip(0)
+    assert not torch.equal(net(turned, mask, fills=fills), net(depth, mask, fills=fills))
 
 
 def test_predictor_bounds_its_correction():
