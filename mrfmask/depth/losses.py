@@ -27,11 +27,9 @@ class DepthLoss(ABC):
 
     Attributes:
         name: its key in LOSSES.
-        scale_free: whether the loss stays the same when all depths are measured in another unit.
     """
 
     name: ClassVar[str]
-    scale_free: ClassVar[bool]
 
     def __call__(
         self,
@@ -94,7 +92,6 @@ class Rmse(DepthLoss):
     """Root of the mean squared error, in the unit of the depths."""
 
     name: ClassVar = "rmse"
-    scale_free: ClassVar = False
 
     def _value(self, predicted: Tensor, depth: Tensor, mean: Mean, linear: Tensor) -> Tensor:
         return _root(mean((predicted - depth).square()))
@@ -105,7 +102,6 @@ class Mae(DepthLoss):
     """Mean absolute error, in the unit of the depths."""
 
     name: ClassVar = "mae"
-    scale_free: ClassVar = False
 
     def _value(self, predicted: Tensor, depth: Tensor, mean: Mean, linear: Tensor) -> Tensor:
         return mean((predicted - depth).abs())
@@ -116,7 +112,6 @@ class LogRmse(DepthLoss):
     """Root of the mean squared error of the logarithms."""
 
     name: ClassVar = "log_rmse"
-    scale_free: ClassVar = True
 
     def _value(self, predicted: Tensor, depth: Tensor, mean: Mean, linear: Tensor) -> Tensor:
         return _root(mean((predicted.log() - depth.log()).square()))
@@ -140,7 +135,6 @@ class ScaleInvariant(DepthLoss):
     balance: float = 0.5
 
     name: ClassVar = "scale_invariant"
-    scale_free: ClassVar = True
 
     def __post_init__(self) -> None:
         check_positive("balance", self.balance)
@@ -169,7 +163,6 @@ class Relative(DepthLoss):
     penalty: float = 0.2
 
     name: ClassVar = "relative"
-    scale_free: ClassVar = True
 
     def __post_init__(self) -> None:
         check_positive("mae", self.mae)

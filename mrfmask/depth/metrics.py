@@ -75,7 +75,7 @@ def depth_metrics(
     p, d = (torch.where(valid, x.detach().double(), 1.0) for x in (predicted, depth))
     error, factor = p - d, torch.maximum(p / d, d / p)
     mse = mean(error.square())
-    distance = distance_to(bought).to(p)
+    distance = distance_to(bought)
     return {
         "mse": mse,
         "rmse": mse.sqrt(),
@@ -179,7 +179,7 @@ def paired_ratio(
 
 
 def _errors(name: str, values: Sequence[float] | Tensor) -> Float[np.ndarray, " images"]:
-    array = np.asarray(values, dtype=np.float64)
+    array = torch.as_tensor(values, dtype=torch.float64, device="cpu").detach().numpy()
     bad = np.flatnonzero(~((array > 0) & np.isfinite(array)))
     if array.ndim != 1 or len(bad):
         got = f"{array[bad[0]]} of image {bad[0]}" if array.ndim == 1 else f"shape {array.shape}"

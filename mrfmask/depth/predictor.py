@@ -87,7 +87,7 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         self,
         depth: Float[Tensor, "batch height width"],
         mask: Bool[Tensor, "batch height width"],
-        image: Float[Tensor, "batch 3 height width"] | None = None,
+        picture: Float[Tensor, "batch 3 height width"] | None = None,
         *,
         fills: Fills | None = None,
     ) -> Float[Tensor, "batch height width"]:
@@ -97,18 +97,19 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
             depth: (batch, height, width), positive where measured, of any size and unit; what it
                 holds elsewhere is never read.
             mask: the measured pixels, at least one an image.
-            image: RGB in [0, 1], (batch, 3, height, width); just for networks with ``picture``.
+            picture: RGB in [0, 1], (batch, 3, height, width), for networks that look at it; else
+                None.
             fills: what ``fill(depth, mask)`` gave, so that a training need not compute it again;
                 None computes it. Gradients reach depths through fills that carry them.
 
         Raises:
             TypeError: an argument of another kind.
             ValueError: shapes or devices differ, an image has no measured pixel, a measured depth
-                is not positive and finite, or there is an image but no use for it, or the reverse.
+                is not positive and finite, or a picture is there without a use for it or missing.
         """
         check_depth("depth", depth)
         check_known("depth", depth, "mask", mask)
-        self._check_image(image, depth)
+        self._check_picture(picture, depth)
         if fills is None:
             fills = fill(depth, mask)
         else:
@@ -128,8 +129,8 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
             torch.where(mask, measured / scale - 1, 0),
         ]
         x = torch.stack(channels, dim=1)
-        if image is not None:
-            x = torch.cat([x, 2 * image.to(dtype) - 1], dim=1)
+        if picture is not None:
+            x = torch.cat([x, 2 * picture.to(dtype) - 1], dim=1)
         correction = LARGEST_LOG_CORRECTION * torch.tanh(self._raw(x) / LARGEST_LOG_CORRECTION)
         return fills.linear * correction.exp().to(depth.dtype)
 
@@ -143,21 +144,21 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         raw = self.head(torch.cat([features[..., :height, :width], x.to(features.dtype)], dim=1))
         return raw.squeeze(1).to(x.dtype)
 
-    def _check_image(self, image: Tensor | None, depth: Tensor) -> None:
-        if (image is not None) != self.picture:
-            rule, got = ("be given to", "None") if self.picture else ("be None for", "an image")
+    def _check_picture(self, picture: Tensor | None, depth: Tensor) -> None:
+        if (picture is not None) != self.picture:
+            rule, got = ("be given to", "None") if self.picture else ("be None for", "one")
             raise ValueError(
-                f"image must {rule} a predictor with picture={self.picture}; got {got}. What it "
-                "sees is chosen when it is made."
+                f"picture must {rule} a predictor made with picture={self.picture}; got {got}. "
+                "What it sees is chosen when it is made."
             )
-        if image is None:
+        if picture is None:
             return
-        check_feature_map("image", image, PICTURE_CHANNELS)
+        check_feature_map("picture", picture, PICTURE_CHANNELS)
         expected = (len(depth), PICTURE_CHANNELS, *depth.shape[1:])
-        if tuple(image.shape) != expected or image.device != depth.device:
+        if tuple(picture.shape) != expected or picture.device != depth.device:
             raise ValueError(
-                f"image must have shape {expected} on {depth.device}; got {tuple(image.shape)} on "
-                f"{image.device}. It belongs to the depth."
+                f"picture must have shape {expected} on {depth.device}; got "
+                f"{tuple(picture.shape)} on {picture.device}. It belongs to the depth."
             )
 
 

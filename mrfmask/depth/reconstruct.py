@@ -29,6 +29,14 @@ class Fills:
     linear: Float[Tensor, "batch height width"]
     distance: Float[Tensor, "batch height width"]
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Fills:
+        """The same change of all three: some images, mirrored ones, another device or dtype."""
+        return Fills(
+            nearest=change(self.nearest),
+            linear=change(self.linear),
+            distance=change(self.distance),
+        )
+
 
 def nearest(
     depth: Float[Tensor, "batch height width"], mask: Bool[Tensor, "batch height width"]
@@ -103,7 +111,7 @@ def fill(
     return Fills(
         nearest=_weighted(depth, [pixels for pixels, _ in found]),
         linear=_weighted(depth, [pixels for pixels, _ in corners], [w for _, w in corners]),
-        distance=distance.to(depth),
+        distance=distance.to(depth.device, depth.dtype),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,7 @@ from torch import nn
 
 from mrfmask.depth.losses import Relative
 from mrfmask.depth.predictor import Predictor
-from mrfmask.depth.reconstruct import Fills, fill, linear
-
-MAPS = ("nearest", "linear", "distance")
+from mrfmask.depth.reconstruct import fill, linear
 
 
 def frame(batch=2, height=24, width=20, share=0.1, seed=0):
@@ -33,7 +32,7 @@ def trained_like(**options):
     return net.eval()
 
 
-def picture(depth, seed=0):
+def picture_of(depth, seed=0):
     rng = torch.Generator().manual_seed(seed)
     return torch.rand(len(depth), 3, *depth.shape[1:], generator=rng)
 
@@ -71,8 +70,8 @@ def test_predictor_takes_fills_that_were_kept():
     fills = fill(depth, mask)
     assert torch.equal(net(depth, mask, fills=fills), net(depth, mask))
     # They are what is used: other ones give another prediction.
-    for name in MAPS:
-        changed = Fills(**{n: getattr(fills, n) * (1 + (n == name)) for n in MAPS})
+    for name in ("nearest", "linear", "distance"):
+        changed = replace(fills, **{name: 2 * getattr(fills, name)})
         assert not torch.equal(net(depth, mask, fills=changed), net(depth, mask))
 
 
@@ -118,8 +117,8 @@ def test_predictor_treats_images_of_a_batch_alone():
 
 def test_predictor_looks_at_a_picture_if_asked_to():
     net, (depth, mask) = trained_like(picture=True), frame()
-    predicted = net(depth, mask, picture(depth))
-    assert not torch.equal(predicted, net(depth, mask, picture(depth, seed=1)))
+    predicted = net(depth, mask, picture_of(depth))
+    assert not torch.equal(predicted, net(depth, mask, picture_of(depth, seed=1)))
 
 
 def test_predictor_passes_gradients_to_every_weight_and_measured_depth():
@@ -168,8 +167,8 @@ def test_predictor_comes_back_from_a_folder_as_it_was(tmp_path):
     loaded = Predictor.from_pretrained(tmp_path / "net")
     assert loaded.config == {"width": 8, "picture": True}
     assert not loaded.training
-    image = picture(depth)
-    assert torch.equal(loaded(depth, mask, image), net(depth, mask, image))
+    picture = picture_of(depth)
+    assert torch.equal(loaded(depth, mask, picture), net(depth, mask, picture))
 
 
 def test_predictor_is_decided_by_the_seed_of_torch():
@@ -182,30 +181,30 @@ def test_predictor_is_decided_by_the_seed_of_torch():
 
 DEPTH, MASK = frame()
 FILLS = fill(DEPTH, MASK)
-IMAGE = picture(DEPTH)
+PICTURE = picture_of(DEPTH)
 WRONG = [
     (lambda: Predictor(width=12), ValueError, "width must be a multiple of 8; got 12. Use 16"),
     (lambda: Predictor(width=0), ValueError, "width must lie in 8..4096; got 0."),
     (lambda: Predictor(picture=1), TypeError, "picture must be a bool; got int."),
     (
-        lambda: Predictor()(DEPTH, MASK, IMAGE),
+        lambda: Predictor()(DEPTH, MASK, PICTURE),
         ValueError,
-        "image must be None for a predictor with picture=False; got an image. What it sees is",
+        "picture must be None for a predictor made with picture=False; got one. What it sees is",
     ),
     (
         lambda: Predictor(picture=True)(DEPTH, MASK),
         ValueError,
-        "image must be given to a predictor with picture=True; got None.",
+        "picture must be given to a predictor made with picture=True; got None.",
     ),
     (
-        lambda: Predictor(picture=True)(DEPTH, MASK, IMAGE[:, :, 1:]),
+        lambda: Predictor(picture=True)(DEPTH, MASK, PICTURE[:, :, 1:]),
         ValueError,
-        "image must have shape (2, 3, 24, 20) on cpu; got (2, 3, 23, 20) on cpu.",
+        "picture must have shape (2, 3, 24, 20) on cpu; got (2, 3, 23, 20) on cpu.",
     ),
     (
-        lambda: Predictor(picture=True)(DEPTH, MASK, IMAGE.byte()),
+        lambda: Predictor(picture=True)(DEPTH, MASK, PICTURE.byte()),
         TypeError,
-        "image must be a floating-point tensor; got torch.uint8.",
+        "picture must be a floating-point tensor; got torch.uint8.",
     ),
     (
         lambda: Predictor()(DEPTH, MASK, fills=DEPTH),

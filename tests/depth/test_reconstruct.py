@@ -164,6 +164,16 @@ def test_reconstructor_passes_gradients_to_measured_depths_alone(name):
     torch.testing.assert_close(total, (got * weights).sum(), rtol=1e-10, atol=1e-10)
 
 
+def test_fills_change_together():
+    depth, mask = measured((3, 11, 12), 8, seed=9)
+    fills = fill(depth, mask)
+    mirrored = fills.map(lambda x: x[:2].flip(-1))
+    for name in ("nearest", "linear", "distance"):
+        assert torch.equal(getattr(mirrored, name), getattr(fills, name)[:2].flip(-1))
+    again = fill(depth[:2].flip(-1), mask[:2].flip(-1))
+    assert torch.equal(mirrored.distance, again.distance)
+
+
 def test_linear_is_continuous_where_triangles_meet():
     """Samples at the corners of squares: whichever diagonal is taken, sides are interpolated."""
     depth, mask = measured((1, 13, 13), 0, seed=8)
