@@ -10,15 +10,15 @@ from mrfmask.checks import check_mask
 
 
 def check_depth(name: str, depth: Any) -> None:
-    """Raises unless `depth` is a float tensor (batch, height, width) with pixels."""
+    """Raises unless `depth` is a float tensor (batch, height, width) with some pixels."""
     if not isinstance(depth, Tensor) or not depth.is_floating_point():
         got = depth.dtype if isinstance(depth, Tensor) else type(depth).__name__
         raise TypeError(f"{name} must be a floating-point tensor; got {got}. Call .float().")
-    if depth.dim() != 3 or 0 in depth.shape[1:]:
+    if depth.dim() != 3 or 0 in depth.shape:
         hint = "For one image pass it with [None]." if depth.dim() == 2 else "Check its layout."
         raise ValueError(
-            f"{name} must have shape (batch, height, width) with at least one pixel; got "
-            f"{tuple(depth.shape)}. {hint}"
+            f"{name} must have shape (batch, height, width) with at least one image and pixel; "
+            f"got {tuple(depth.shape)}. {hint}"
         )
 
 

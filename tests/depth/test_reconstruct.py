@@ -195,6 +195,7 @@ WRONG = [
     ((DEPTH.int(), MASK), TypeError, "depth must be a floating-point tensor; got torch.int32."),
     ((DEPTH.numpy(), MASK), TypeError, "depth must be a floating-point tensor; got ndarray."),
     ((DEPTH[0], MASK[0]), ValueError, "got (3, 4). For one image pass it with [None]."),
+    ((DEPTH[:0], MASK[:0]), ValueError, "at least one image and pixel; got (0, 3, 4). Check its"),
     ((DEPTH[:, :0], MASK[:, :0]), ValueError, "depth must have shape (batch, height, width) with"),
     ((DEPTH, DEPTH), TypeError, "mask must be a bool tensor; got torch.float32."),
     ((DEPTH, MASK[:1]), ValueError, "mask must have shape (2, 3, 4); got (1, 3, 4)."),
