@@ -21,6 +21,7 @@ LAYERS = [
     {"select"},
     {"nn"},
     {"learn"},
+    {"depth"},
     {"bench"},
     {"cli", "__main__", "__init__"},
 ]

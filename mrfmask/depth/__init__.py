@@ -1,0 +1,1 @@
+"""Depth completion: where to measure, and what the measured depths say about all others."""
