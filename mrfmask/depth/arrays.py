@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +69,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[str] | No
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             rgb, steps, ids = arrays["rgb"], arrays["depth_mm"], arrays["id"]
-            places = arrays["place"] if "place" in arrays else None
+            places = arrays.get("place")
     # Damaged archives raise more than that they are none: zlib.error, EOFError, ...
     except Exception as error:
         if isinstance(error, MemoryError):

@@ -37,8 +37,8 @@ class Shape(Protocol):
     texture: Texture
 
     def meet(
-        self, origin: Float[np.ndarray, "... 3"], direction: Float[np.ndarray, "... 3"]
-    ) -> Float[np.ndarray, "..."]:
+        self, origin: Float[np.ndarray, "*#rays 3"], direction: Float[np.ndarray, "*rays 3"]
+    ) -> Float[np.ndarray, "*rays"]:
         """The smallest t > NEAREST of each ray on the shape, inf without any."""
 
     def surface(self, point: Float[np.ndarray, "rays 3"]) -> Surface:
@@ -243,7 +243,7 @@ def lit(
     """Brightness of matt white surfaces, after Lambert's law, in the shadow of `shapes`.
 
     Args:
-        shapes: what casts shadows.
+        shapes: what casts shadows; bounded ones.
         light: the only one.
         point: of the surfaces.
         normal: of the surfaces, towards the viewer.

@@ -34,10 +34,9 @@ class SyntheticFrames(Frames):
     """Ray-cast rooms and streets; depth is exact, some of it is not measured.
 
     In rooms a structured-light sensor sees nothing beyond 4 to 8 m, nor on surfaces seen flat, nor,
-    mostly, on dark ones, nor beside near things, where its projector does not reach. In streets a spinning
-    scanner measures along its beams, up to 80 m. Frame `index` is a pure function of `seed`,
-    `index`, `kinds` and `size`, and its scene does not depend on `size`; each has a place of its
-    own.
+    mostly, on dark ones, nor beside near things, where its projector does not reach. In streets a
+    spinning scanner measures along its beams, up to 80 m. Frame `index` is a pure function of
+    `seed`, `index`, `kinds` and `size`; each has a place of its own.
 
     Args:
         count: frames, >= 1.

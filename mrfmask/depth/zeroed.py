@@ -34,7 +34,7 @@ class ZeroedFrames(Dataset):
         frames: the whole depth maps; `open_frames` reads them, pictures are not needed.
         percentage: of each frame's valid pixels, in [0, 100]; exactly ``round(percentage / 100 *
             valid)`` of them are zeroed.
-        seed: in [0, 2^63); which ones is a pure function of it, the frame's number and its validity.
+        seed: in [0, 2^63); which ones hangs on it, the frame's number and validity.
 
     Raises:
         TypeError, ValueError: an option is not what it must be.
