@@ -109,10 +109,12 @@ class PairFrames(Frames):
                         kept.append((number, pair))
                         sizes.add(found)
         if not kept:
-            first = f" The first of {len(self.left_out)}: {self.left_out[0]}."
+            why = (
+                f" The first of {len(self.left_out)}: {self.left_out[0]}." if self.left_out else ""
+            )
             raise ValueError(
-                "--data must hold a picture with depth; got none that can be used."
-                f"{first if self.left_out else ''} See `open_frames` for what must be there."
+                f"--data must hold a picture with depth; got none that can be used.{why} See "
+                "`open_frames` for what must be there."
             )
         if len(sizes) > 1:
             raise ValueError(
