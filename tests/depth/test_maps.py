@@ -74,7 +74,7 @@ def test_depth_is_read_in_metres(tmp_path, unit, step):
 
 def test_other_files_are_no_depth(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "grey.png")
-    with pytest.raises(ValueError, match="depth must be 16-bit grey .* of mode L"):
+    with pytest.raises(ValueError, match=r"depth must be 16-bit grey .* of mode L"):
         read_depth(tmp_path / "grey.png", "mm")
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ValueError, match="depth must be a PNG that can be read"):

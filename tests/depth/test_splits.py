@@ -86,5 +86,5 @@ def test_splits_that_cannot_be_are_refused():
         split_frames(Named(["a"] * 2, test={0, 1}), validation=0)
     with pytest.raises(ValueError, match=r"test must lie in \[0, 1\); got 1"):
         split_frames(Named(["a"] * 9), test=1)
-    with pytest.raises(ValueError, match="validation must leave frames for training; got 0.5"):
+    with pytest.raises(ValueError, match=r"validation must leave frames for training; got 0\.5"):
         split_frames(Named(["a"] * 9), validation=0.5, test=0.5)
