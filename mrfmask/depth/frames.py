@@ -117,12 +117,21 @@ class JoinedFrames(Frames):
     """Several data sets, one after the other.
 
     Args:
-        parts: at least one; their frames have one size. Of equal names, all but the first get the
-            number of their part in front.
+        parts: at least one; their frames have one size. Where a part has a name of an earlier one,
+            all of its names get its number in front.
+
+    Raises:
+        ValueError: sizes differ.
     """
 
     def __init__(self, parts: Sequence[Frames]) -> None:
         self.parts = list(parts)
+        sizes = {tuple(part[0].depth.shape) for part in self.parts}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"size must be given for data sets of different sizes; got {sorted(sizes)}. "
+                "Reduce them all to one."
+            )
         self._at = [(part, index) for part in self.parts for index in range(len(part))]
         self.names, self.places, test = [], [], set()
         self.left_out = [pair for part in self.parts for pair in part.left_out]

@@ -24,7 +24,7 @@ def open_frames(
     """Opens data sets of pictures with depth, joined where there are several.
 
     Args:
-        specs: each is ``synthetic``, see `SyntheticFrames`; ``kitti:ROOT``, see `kitti_frames`; a
+        specs: each is ``synthetic``, see `SyntheticFrames`; ``kitti:ROOT``, every tenth frame, see `kitti_frames`; a
             folder, see `folder_frames`; an .npz file, see `ArrayFrames`; or a 16-bit PNG, one depth
             map without a picture. A folder of the name synthetic is ``./synthetic``.
         size: (height, width) to reduce to; None keeps files as they are and takes 100x100 for
@@ -43,15 +43,7 @@ def open_frames(
     if not specs:
         raise ValueError("--data must name a data set; got none. synthetic is always there.")
     parts = [_open(spec, size, unit, count, seed) for spec in specs]
-    if len(parts) == 1:
-        return parts[0]
-    sizes = {tuple(part[0].depth.shape) for part in parts}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"size must be given for data sets of different sizes; got {sorted(sizes)}. "
-            "Reduce them all to one."
-        )
-    return JoinedFrames(parts)
+    return parts[0] if len(parts) == 1 else JoinedFrames(parts)
 
 
 def _open(spec: str, size: Size | None, unit: str, count: int, seed: int) -> Frames:

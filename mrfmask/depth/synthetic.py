@@ -12,7 +12,8 @@ from mrfmask.depth.frames import Frame, Frames
 from mrfmask.depth.maps import Size
 from mrfmask.depth.raycast import Camera
 from mrfmask.depth.render import View, render
-from mrfmask.depth.scenes import room, street
+from mrfmask.depth.rooms import room
+from mrfmask.depth.streets import street
 from mrfmask.inference.method import check_choice, check_count
 
 KINDS = {"room": room, "street": street}
@@ -69,7 +70,7 @@ class SyntheticFrames(Frames):
         """Makes a frame: some 30 ms for 100x100 pixels.
 
         Raises:
-            IndexError: there are no as many.
+            IndexError: there are fewer frames.
         """
         name = self.names[index]
         index %= len(self)
@@ -106,10 +107,11 @@ def _structured_light(
 
 def _scanner(view: View, camera: Camera, size: Size, draws: np.random.Generator) -> np.ndarray:
     """Where a scanner at the camera measures: pixels that one of its beams passes through."""
-    tilt = np.arange(size[0] + 1) - size[0] / 2
-    upper = camera.tilt - np.arctan(tilt * 2 * camera.half_width / size[1])
-    beam = np.floor((np.degrees(upper) - LOWEST) / BEAMS)
-    within = (beam[1:] >= 0) & (beam[:-1] <= math.floor((HIGHEST - LOWEST) / BEAMS))
-    met = np.repeat(within & (beam[:-1] > beam[1:]), size[1])
+    row = np.arange(size[0] + 1) - size[0] / 2
+    edge = camera.tilt - np.arctan(row * 2 * camera.half_width / size[1])
+    # How many beams, less one, lie below the edges between rows.
+    beam = np.floor((np.degrees(edge) - LOWEST) / BEAMS)
+    beam = beam.clip(-1, math.floor((HIGHEST - LOWEST) / BEAMS))
+    met = np.repeat(beam[:-1] > beam[1:], size[1])
     lost = draws.random(view.depth.size) < np.where(view.dark, LOST_DARK, LOST_STREET)
     return met & (view.depth < STREET_REACH) & (view.facing > FLATTEST / 4) & ~lost

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 Pattern = Literal["plain", "checks", "stripes", "bricks", "planks", "cloudy", "windows", "road"]
 Colour = tuple[float, float, float]
-# Half the width of a lane, a painted line and half the road, metres.
+# Half the widths of a lane and of a painted line in metres.
 LANE, LINE = 1.75, 0.08
 
 

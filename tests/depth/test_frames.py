@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
+from depth_files import depth_png
 
-from mrfmask.depth import Frame, JoinedFrames, SyntheticFrames, collate_frames
+from mrfmask.depth import Frame, JoinedFrames, SyntheticFrames, collate_frames, open_frames
 
 PICTURE, DEPTH = torch.zeros(3, 2, 4), torch.ones(2, 4)
 VALID = DEPTH > 0
@@ -48,6 +50,18 @@ def test_batch_holds_its_frames():
         assert torch.equal(batch.valid[b], frames[b].valid)
     assert batch.places == tuple(frames.places)
     assert batch.names == tuple(frames.names)
+
+
+def test_data_sets_are_opened_together(tmp_path):
+    frames = open_frames("synthetic", "synthetic", count=3, seed=5, size=(6, 8))
+    assert frames.names == [
+        *("room-5-0", "street-5-1", "room-5-2"),
+        *("1/room-5-0", "1/street-5-1", "1/room-5-2"),
+    ]
+    assert open_frames("synthetic")[0].depth.shape == (100, 100)
+    depth_png(tmp_path / "a.png", np.ones((4, 5)))
+    with pytest.raises(ValueError, match=r"size must be given for data sets .*\(4, 5\), \(6, 8\)"):
+        JoinedFrames([SyntheticFrames(1, size=(6, 8)), open_frames(str(tmp_path / "a.png"))])
 
 
 def test_joined_frames_follow_one_another_with_names_of_their_own():

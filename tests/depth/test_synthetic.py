@@ -8,7 +8,8 @@ import torch
 
 from mrfmask.depth import SyntheticFrames
 from mrfmask.depth.raycast import nearest
-from mrfmask.depth.scenes import room, street
+from mrfmask.depth.rooms import room
+from mrfmask.depth.streets import street
 from mrfmask.depth.textures import Texture, cloudy, noise
 
 
@@ -54,6 +55,12 @@ def test_frames_have_the_gaps_of_their_sensors():
             assert frame.picture.std() > 0.05
             assert (frame.picture >= 0).all()
             assert (frame.picture <= 1).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_small_frames_are_made(size):
+    frames = SyntheticFrames(4, size=size)
+    assert all(frames[index].depth.shape == size for index in range(4))
 
 
 def test_options_are_checked():
