@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mrfmask.files import LARGEST_PICTURE, reason
+from mrfmask.inference.method import check_choice
 
 # Metres for a step of a 16-bit PNG.
 UNITS = {"mm": 1e-3, "metres/256": 1 / 256}
@@ -36,8 +37,7 @@ def read_depth(path: str | os.PathLike, unit: str) -> Float[Tensor, "height widt
         ValueError: no such unit; the file is broken, no 16-bit grey PNG, or has over 2^27 pixels.
         FileNotFoundError: there is no such file.
     """
-    if unit not in UNITS:
-        raise ValueError(f"unit must be one of {', '.join(UNITS)}; got {unit!r}. Choose one.")
+    check_choice("unit", unit, tuple(UNITS))
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures; the size is checked below, before decoding.

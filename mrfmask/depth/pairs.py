@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from mrfmask.depth.frames import Frame, Frames
-from mrfmask.depth.maps import Size, middle, read_depth, reduce_depth, reduce_picture
+from mrfmask.depth.maps import UNITS, Size, middle, read_depth, reduce_depth, reduce_picture
 from mrfmask.files import PICTURE_SUFFIXES, read_picture
+from mrfmask.inference.method import check_choice
 
 IMAGE, DEPTH = "image", "depth"
 # What stands for a picture where there is none.
@@ -93,6 +94,7 @@ class PairFrames(Frames):
         test: Iterable[int] = (),
         left_out: Iterable[tuple[str, str]] = (),
     ) -> None:
+        check_choice("unit", unit, tuple(UNITS))
         self.unit, self.size, self.squares = unit, size, squares
         self.left_out = list(left_out)
         test, kept, sizes = set(test), [], set()

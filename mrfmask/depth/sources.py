@@ -24,9 +24,10 @@ def open_frames(
     """Opens data sets of pictures with depth, joined where there are several.
 
     Args:
-        specs: each is ``synthetic``, see `SyntheticFrames`; ``kitti:ROOT``, every tenth frame, see `kitti_frames`; a
-            folder, see `folder_frames`; an .npz file, see `ArrayFrames`; or a 16-bit PNG, one depth
-            map without a picture. A folder of the name synthetic is ``./synthetic``.
+        specs: each is ``synthetic``, see `SyntheticFrames`; ``kitti:ROOT``, every tenth frame, see
+            `kitti_frames`; a folder, see `folder_frames`; an .npz file, see `ArrayFrames`; or a
+            16-bit PNG, one depth map without a picture. A folder of the name synthetic is
+            ``./synthetic``.
         size: (height, width) to reduce to; None keeps files as they are and takes 100x100 for
             synthetic frames and KITTI.
         unit: of a step in depth maps of folders and PNG files: "mm" or "metres/256".

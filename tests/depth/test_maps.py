@@ -79,7 +79,7 @@ def test_other_files_are_no_depth(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ValueError, match="depth must be a PNG that can be read"):
         read_depth(tmp_path / "text.png", "mm")
-    with pytest.raises(ValueError, match="unit must be one of mm, metres/256; got 'cm'"):
+    with pytest.raises(ValueError, match="unit must be one of 'mm', 'metres/256'; got 'cm'"):
         read_depth(tmp_path / "text.png", "cm")
     with pytest.raises(FileNotFoundError):
         read_depth(tmp_path / "nothing.png", "mm")

@@ -38,6 +38,8 @@ def test_unit_of_a_folder_is_chosen(tmp_path):
     pair(tmp_path, "a")
     depth = open_frames(str(tmp_path), unit="metres/256")[0].depth
     assert depth.numpy() == pytest.approx(sparse_steps(SIZE) / 256, rel=1e-6)
+    with pytest.raises(ValueError, match="unit must be one of 'mm', 'metres/256'; got 'm'"):
+        open_frames(str(tmp_path), unit="m")
 
 
 def test_what_cannot_be_used_is_left_out_and_named(tmp_path):
