@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,33 +15,6 @@ from mrfmask.learn.images import Example
 
 # Largest zoom into an example, and largest change of its brightness and contrast.
 ZOOM, LIGHT = 1.25, 0.2
-
-
-@dataclass(frozen=True)
-class Augmented(Dataset):
-    """Some examples of a data set as an epoch sees them.
-
-    Attributes:
-        examples: the data set.
-        indices: of the examples to be seen.
-        seed: of the training.
-        epoch: number of the epoch; another one changes the examples otherwise.
-        moving: whether pixels may change their places.
-    """
-
-    examples: Dataset
-    indices: Sequence[int]
-    seed: int
-    epoch: int
-    moving: bool = True
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, place: int) -> Example:
-        index = self.indices[place]
-        draws = torch.Generator().manual_seed(stream(self.seed, self.epoch, index))
-        return augment(self.examples[index], draws, self.moving)
 
 
 def stream(*numbers: int) -> int:
@@ -70,6 +44,33 @@ def augment(example: Example, draws: torch.Generator, moving: bool = True) -> Ex
     contrast, shift = (1 + LIGHT * (2 * u - 1) for u in uniform[4:])
     picture = ((picture - 0.5) * contrast + 0.5 * shift).clamp(0, 1)
     return replace(example, picture=picture, target=target > 0.5, weights=weights)
+
+
+@dataclass(frozen=True)
+class Augmented(Dataset):
+    """Some examples of a data set as an epoch sees them.
+
+    Attributes:
+        examples: the data set.
+        indices: of the examples to be seen.
+        seed: of the training.
+        epoch: number of the epoch; another one changes the examples otherwise.
+        change: ``change(example, draws)`` gives the example as it is to be seen.
+    """
+
+    examples: Dataset
+    indices: Sequence[int]
+    seed: int
+    epoch: int
+    change: Callable[[Any, torch.Generator], Any] = augment
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> Any:
+        index = self.indices[place]
+        draws = torch.Generator().manual_seed(stream(self.seed, self.epoch, index))
+        return self.change(self.examples[index], draws)
 
 
 def _resize(planes: Tensor, size: tuple[int, int], mode: str) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
-from mrfmask.learn.augment import Augmented, stream
+from mrfmask.learn.augment import Augmented, augment, stream
 from mrfmask.learn.plan import Plan
 from mrfmask.learn.processes import Processes
 from mrfmask.learn.state import load_state, save_state
@@ -55,7 +55,7 @@ class Trainer:
         folder: for the state and history.jsonl; exists.
         settings: what must be the same for a resumed training; plain values.
         processes: those that train together.
-        moving: whether augmentation may move pixels.
+        change: ``change(example, draws)`` augments an example, see `Augmented`.
         loss: module whose state the loss depends on (persistent chains), if any.
     """
 
@@ -73,7 +73,7 @@ class Trainer:
         folder: Path,
         settings: dict[str, Any],
         processes: Processes,
-        moving: bool = True,
+        change: Callable[[Any, torch.Generator], Any] = augment,
         loss: nn.Module | None = None,
     ) -> None:
         if plan.batch % processes.count:
@@ -88,7 +88,7 @@ class Trainer:
             )
         self.plan, self.folder, self.processes = plan, folder, processes
         self.examples, self.collate = examples, collate
-        self.loss_of, self.loss, self.moving = loss_of, loss, moving
+        self.loss_of, self.loss, self.change = loss_of, loss, change
         self.score, self.watch, self.keep_best = score, watch, keep_best
         self.settings = {**settings, **asdict(plan), "processes": processes.count}
         # How it is read and how often it is saved do not change the result.
@@ -179,7 +179,7 @@ class Trainer:
             for first in range(0, self.steps * size, size)
         ]
         return DataLoader(
-            Augmented(self.examples, order, plan.seed, self.epoch, self.moving),
+            Augmented(self.examples, order, plan.seed, self.epoch, self.change),
             batch_sampler=batches[self.step :],
             num_workers=plan.workers,
             collate_fn=self.collate,

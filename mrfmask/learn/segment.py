@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from mrfmask.inference import find_map
 from mrfmask.inference.method import check_choice
+from mrfmask.learn.augment import augment
 from mrfmask.learn.images import Example, LabelledImages, collate
 from mrfmask.learn.logbook import Logbook, LoggedWatcher
 from mrfmask.learn.loop import Trainer, Watcher
@@ -120,7 +121,7 @@ def train_segmentation(
             },
             processes=processes,
             # Chains belong to the pictures as they are.
-            moving=loss != "likelihood",
+            change=partial(augment, moving=loss != "likelihood"),
             loss=loss_module,
         )
         if trainer.resume():
