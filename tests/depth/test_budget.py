@@ -6,8 +6,9 @@ import re
 
 import pytest
 import torch
+from depth_files import depth_png, sparse_steps
 
-from mrfmask.depth import SyntheticFrames, ZeroedFrames, budget_of, measure
+from mrfmask.depth import SyntheticFrames, ZeroedFrames, budget_of, measure, open_frames
 
 VALID = torch.zeros(2, 10, 20, dtype=torch.bool)
 VALID[0, :5], VALID[1, :2] = True, True
@@ -67,8 +68,8 @@ def test_given_percentage_of_valid_pixels_is_zeroed(percentage):
         assert torch.equal(completion.given, ZeroedFrames(frames, percentage, seed=3)[index].given)
 
 
-def test_zeroed_pixels_hang_on_the_seed_and_lie_everywhere():
-    frames = SyntheticFrames(1, size=(30, 30))
+def test_zeroed_pixels_hang_on_the_seed_and_lie_everywhere(tmp_path):
+    frames = open_frames(str(depth_png(tmp_path / "aerial.png", sparse_steps((30, 30)))))
     given = torch.stack([ZeroedFrames(frames, 50, seed)[0].given for seed in range(200)])
     share = given[:, frames[0].valid].float().mean(dim=0)
     # Seven standard errors of a half of 200.
