@@ -166,7 +166,8 @@ class MaskLayer(nn.Module):
             losses: the loss of every mask, with or without a graph.
 
         Raises:
-            ValueError: another estimator, shapes that do not fit, or masks that violate a clamp.
+            ValueError: another estimator, shapes that do not fit, masks that are not of 0 and 1 or
+                violate a clamp, or losses that are not finite.
 
         Example:
             >>> import torch, mrfmask as mm
@@ -193,6 +194,14 @@ class MaskLayer(nn.Module):
                     f"{name} must have shape {shape}; got {tuple(tensor.shape)}. One for every "
                     "image and sample."
                 )
+        if not bool(((masks == 0) | (masks == 1)).all()):
+            raise ValueError(
+                "masks must be 0 and 1; got other values. Pass what the layer gave, unscaled."
+            )
+        if not bool(losses.isfinite().all()):
+            raise ValueError(
+                "losses must be finite; got NaN or infinite ones. Check what computed them."
+            )
         return surrogate(model, masks > 0.5, losses, self.beta)
 
     def extra_repr(self) -> str:

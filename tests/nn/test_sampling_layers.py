@@ -169,6 +169,10 @@ def test_surrogate_says_what_is_wrong():
     clamped = replace(model, unary=torch.where(masks[:, 1] > 0, -torch.inf, model.unary))
     with pytest.raises(ValueError, match="masks must honour the clamps of the model; got sample"):
         layer.surrogate(clamped, masks, losses)
+    with pytest.raises(ValueError, match="masks must be 0 and 1"):
+        layer.surrogate(model, masks * 0.5, losses)
+    with pytest.raises(ValueError, match="losses must be finite"):
+        layer.surrogate(model, masks, losses / 0)
     with pytest.raises(ValueError, match="estimator must be 'score_function' for surrogate; got"):
         MaskLayer("imle").surrogate(model, masks, losses)
     with pytest.raises(TypeError, match="samples must be an int; got float"):
