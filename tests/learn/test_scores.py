@@ -33,6 +33,14 @@ def test_scores_of_a_shifted_square():
     assert scores["boundary_f"] == pytest.approx(near / len(ours))
 
 
+def test_boundary_f_is_the_harmonic_mean_of_both_shares():
+    """Of two squares one is found: all predicted borders are right, half of the true ones found."""
+    found, missed = square(3, 2, 5), square(3, 14, 5)
+    score = boundary_f(found.numpy(), (found | missed).numpy())
+    assert score == pytest.approx(2 * 1.0 * 0.5 / (1.0 + 0.5))
+    assert boundary_f((found | missed).numpy(), found.numpy()) == pytest.approx(score)
+
+
 def test_pixels_without_weight_do_not_count():
     mask, target = square(0, 0, 4), square(0, 0, 8)
     weights = torch.ones(20, 24)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import mrfmask as mm
 from mrfmask.cli import app
+from mrfmask.learn import segment
 from mrfmask.learn.plan import Plan
 from mrfmask.learn.segment import LOSSES, train_segmentation
 from mrfmask.nn import MaskNet
@@ -95,6 +96,18 @@ def test_divergence_is_said_to_be_that(data, tmp_path):
     )
     assert "Error: loss must stay finite; got" in " ".join(text.split())
     assert "Use a lower learning rate" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("loss", ["hinge", "likelihood"])
+def test_pictures_stay_in_place_for_losses_that_remember_them(data, tmp_path, monkeypatch, loss):
+    def record(example, draws, moving):
+        seen.append(moving)
+        return example
+
+    seen = []
+    monkeypatch.setattr(segment, "augment", record)
+    train_segmentation(data, tmp_path, loss=loss, net={"width": 8}, plan=replace(PLAN, epochs=1))
+    assert set(seen) == {loss != "likelihood"}
 
 
 def test_validation_may_be_other_data_and_sizes_may_change(data, tmp_path):
