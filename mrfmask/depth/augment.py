@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -27,6 +28,19 @@ def augment_frame(frame: Frame, draws: torch.Generator) -> Frame:
         frame: of any size.
         draws: the frame is a pure function of its state.
     """
+    return augment_with(frame, torch.zeros(0, *frame.depth.shape), draws)[0]
+
+
+def augment_with(
+    frame: Frame, maps: Float[Tensor, "maps height width"], draws: torch.Generator
+) -> tuple[Frame, Float[Tensor, "maps height width"]]:
+    """The same, along with maps that belong to the frame's pixels; they go the way of the depth.
+
+    Args:
+        frame: of any size.
+        maps: values of its pixels; unlike depths they are not divided by the zoom.
+        draws: as in `augment_frame`, whose frame this is.
+    """
     uniform = torch.rand(9, generator=draws).tolist()
     noise = torch.randn(frame.picture.shape, generator=draws)
     height, width = frame.depth.shape
@@ -34,17 +48,18 @@ def augment_frame(frame: Frame, draws: torch.Generator) -> Frame:
     columns = max(1, round(width * rows / height))
     top, left = round(uniform[1] * (height - rows)), round(uniform[2] * (width - columns))
     window = (slice(top, top + rows), slice(left, left + columns))
-    picture, depth, valid = frame.picture, frame.depth, frame.valid
-    if valid[window].any():
+    picture, planes = frame.picture, torch.cat([frame.depth[None], maps])
+    if frame.valid[window].any():
         size = (height, width)
         picture = _resize(picture[:, *window], size, "bilinear")
-        depth = _resize(depth[window][None], size, "nearest-exact")[0] * (rows / height)
-        valid = depth > 0
+        planes = _resize(planes[:, *window], size, "nearest-exact")
+        planes[0] *= rows / height
     if uniform[3] < 0.5:
-        picture, depth, valid = picture.flip(-1), depth.flip(-1), valid.flip(-1)
+        picture, planes = picture.flip(-1), planes.flip(-1)
     picture = _recolour(picture, uniform[4:8], grey=uniform[8] < GREY)
     level = NOISE * torch.rand((), generator=draws)
-    return Frame((picture + level * noise).clamp(0, 1), depth, valid, frame.place, frame.name)
+    picture, depth = (picture + level * noise).clamp(0, 1), planes[0]
+    return Frame(picture, depth, depth > 0, frame.place, frame.name), planes[1:]
 
 
 def _recolour(picture: Tensor, uniform: list[float], grey: bool) -> Tensor:

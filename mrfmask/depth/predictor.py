@@ -5,21 +5,18 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 from mrfmask.depth.checks import check_depth, check_known, check_like
 from mrfmask.depth.reconstruct import Fills, fill
 from mrfmask.inference.method import check_count
+from mrfmask.nn.block_unet import BlockUNet
 from mrfmask.nn.heads import check_feature_map
 from mrfmask.nn.hub import Pretrained
-from mrfmask.nn.unet import GROUPS, UNet
+from mrfmask.nn.unet import GROUPS
 
 MOST_WIDTH = 2**12
 # Nearest fill, linear fill, its logarithm, distance, mask, masked depth; then red, green, blue.
 DEPTH_CHANNELS, PICTURE_CHANNELS = 6, 3
-# The body works at half resolution; so many of its channels come back to every pixel.
-BLOCK, SHUFFLED = 2, 8
-HEAD_WIDTH = 16
 # Of distances, in pixels, so that usual ones are of order 1.
 FAR = 10.0
 # A depth is at most e^2 = 7.4 times the linear fill, or as many times less.
@@ -54,10 +51,6 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         >>> mask = torch.rand(2, 48, 65) < 0.05
         >>> Predictor()(depth, mask).shape
         torch.Size([2, 48, 65])
-
-    Reference:
-        Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel
-        convolutional neural network", CVPR 2016, for the blocks.
     """
 
     def __init__(self, width: int = 16, picture: bool = False) -> None:
@@ -73,15 +66,7 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         super().__init__()
         self.picture = picture
         channels = DEPTH_CHANNELS + PICTURE_CHANNELS * picture
-        self.body = UNet(channels * BLOCK**2, width)
-        self.spread = nn.Conv2d(width, SHUFFLED * BLOCK**2, 1)
-        self.head = nn.Sequential(
-            nn.Conv2d(SHUFFLED + channels, HEAD_WIDTH, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(HEAD_WIDTH, 1, 3, padding=1),
-        )
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        self.net = BlockUNet(channels, 1, width)
 
     def forward(
         self,
@@ -114,7 +99,7 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
             fills = fill(depth, mask)
         else:
             _check_fills(fills, depth)
-        dtype = self.spread.weight.dtype
+        dtype = self.net.spread.weight.dtype
         nearest, linear, distance = (
             x.to(dtype) for x in (fills.nearest, fills.linear, fills.distance)
         )
@@ -131,18 +116,9 @@ class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         x = torch.stack(channels, dim=1)
         if picture is not None:
             x = torch.cat([x, 2 * picture.to(dtype) - 1], dim=1)
-        correction = LARGEST_LOG_CORRECTION * torch.tanh(self._raw(x) / LARGEST_LOG_CORRECTION)
+        raw = self.net(x).squeeze(1)
+        correction = LARGEST_LOG_CORRECTION * torch.tanh(raw / LARGEST_LOG_CORRECTION)
         return fills.linear * correction.exp().to(depth.dtype)
-
-    def _raw(
-        self, x: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch height width"]:
-        """The logarithm of the correction before it is bounded, in the dtype of x."""
-        height, width = x.shape[2:]
-        whole = pad(x, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
-        features = pixel_shuffle(self.spread(self.body(pixel_unshuffle(whole, BLOCK))), BLOCK)
-        raw = self.head(torch.cat([features[..., :height, :width], x.to(features.dtype)], dim=1))
-        return raw.squeeze(1).to(x.dtype)
 
     def _check_picture(self, picture: Tensor | None, depth: Tensor) -> None:
         if (picture is not None) != self.picture:

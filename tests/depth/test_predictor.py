@@ -28,7 +28,7 @@ def trained_like(**options):
     """A network with corrections that differ visibly from pixel to pixel."""
     torch.manual_seed(0)
     net = Predictor(**options)
-    nn.init.normal_(net.head[-1].weight, std=0.2)
+    nn.init.normal_(net.net.head[-1].weight, std=0.2)
     return net.eval()
 
 
@@ -93,7 +93,7 @@ def test_predictor_sees_mask_and_measured_depths_beside_the_fills():
 
 def test_predictor_bounds_its_correction():
     net, (depth, mask) = trained_like(), frame()
-    nn.init.constant_(net.head[-1].bias, 1e4)
+    nn.init.constant_(net.net.head[-1].bias, 1e4)
     ratio = net(depth, mask) / linear(depth, mask)
     torch.testing.assert_close(ratio, torch.full_like(ratio, math.exp(2)), rtol=1e-5, atol=0)
 

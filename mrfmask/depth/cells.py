@@ -1,0 +1,60 @@
+"""Cells of pixels: a grid of potentials coarser than the picture, one pick a cell."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+# Cells with a valid pixel per pick, at least: fewer would leave no choice, far more none of the
+# couplings' reach.
+CELLS_PER_PICK = 2
+
+
+def cell_side(valid: Bool[Tensor, "height width"], count: int) -> int:
+    """The largest side, in pixels, of square cells of which 2 `count` hold a valid pixel; or 1."""
+    side = 1
+    while side < max(valid.shape) and some(valid[None], side + 1).sum() >= CELLS_PER_PICK * count:
+        side += 1
+    return side
+
+
+def some(mask: Bool[Tensor, "batch height width"], side: int) -> Bool[Tensor, "batch rows columns"]:
+    """Cells with a pixel of the mask; the last row and column of cells may be narrower."""
+    return max_pool2d(mask[:, None].float(), side, ceil_mode=True)[:, 0] > 0
+
+
+def mean(
+    maps: Float[Tensor, "batch channels height width"], side: int
+) -> Float[Tensor, "batch channels rows columns"]:
+    """The mean of the pixels of every cell."""
+    return avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
+
+
+def picks(
+    cells: Bool[Tensor, "rows columns"],
+    free: Bool[Tensor, "height width"],
+    side: int,
+) -> Bool[Tensor, "height width"]:
+    """One free pixel of every chosen cell: the one nearest to its middle.
+
+    Args:
+        cells: chosen ones, each with a free pixel.
+        free: pixels that may be picked.
+        side: of the cells in pixels.
+    """
+    height, width = free.shape
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    cell = (rows // side) * cells.shape[1] + columns // side
+    # Twice the distance from the middle, squared: ints. Equal ones go by reading order.
+    away = (2 * (rows % side) + 1 - side) ** 2 + (2 * (columns % side) + 1 - side) ** 2
+    pixels = (free & cells.flatten()[cell]).flatten().nonzero()[:, 0]
+    order = pixels[torch.argsort(away.flatten()[pixels], stable=True)]
+    order = order[torch.argsort(cell.flatten()[order], stable=True)]
+    owner = cell.flatten()[order]
+    first = torch.ones(len(order), dtype=torch.bool)
+    first[1:] = owner[1:] != owner[:-1]
+    mask = torch.zeros(height * width, dtype=torch.bool)
+    mask[order[first]] = True
+    return mask.reshape(height, width)

@@ -1,0 +1,102 @@
+"""Buying in phases: look at the depths obtained, then say what to buy next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mrfmask.depth.budget import measure
+from mrfmask.depth.frames import FrameBatch
+from mrfmask.depth.masking.masking import Masking, first_view
+from mrfmask.depth.neighbour_variance import neighbour_variance
+from mrfmask.inference.method import check_count
+
+# From depths bought (0 elsewhere), where they were bought and where depth is valid to an expected
+# squared error of every pixel, in any unit.
+Weight = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Share of the mean below which an expected error does not count: nothing is certain.
+FLOOR = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """How a budget is spent in phases.
+
+    Attributes:
+        count: phases, >= 1; 1 buys all at once.
+        first: share of the budget bought in the first phase, in (0, 1]; the rest is bought in equal
+            parts.
+        power: of the expected squared error in the density of further picks; a density rho leaves
+            errors that fall like rho^-0.7 or so, and then 1 / 1.7 is best for one phase alone.
+        trust: of the picture in all phases but the first, in [0, 1].
+        weight: gives the expected squared errors; by default the variance of the nearest measured
+            depths, which needs no training.
+    """
+
+    count: int = 1
+    first: float = 0.25
+    power: float = 0.8
+    trust: float = 0.3
+    weight: Weight = neighbour_variance
+
+    def __post_init__(self) -> None:
+        check_count("count", self.count, least=1)
+        for name in ("first", "power", "trust"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1 or (name == "first" and value == 0):
+                raise ValueError(f"{name} must lie in [0, 1]; got {value}. Use the default.")
+
+    def counts(self, total: int) -> list[int]:
+        """Pixels bought after every phase."""
+        if self.count == 1:
+            return [total]
+        first = min(max(round(self.first * total), 1), total)
+        later = self.count - 1
+        return [first + round((total - first) * phase / later) for phase in range(self.count)]
+
+
+def buy(
+    masking: Masking, frames: FrameBatch, count: int, phases: Phases, seed: int = 0
+) -> Bool[Tensor, "batch height width"]:
+    """Spends a budget of `count` pixels an image.
+
+    Masks of the phases nest: what was bought stays. A phase sees depths only of pixels bought
+    before.
+
+    Args:
+        masking: says what to buy.
+        frames: pictures, validity, and the depths to be bought.
+        count: pixels on in every image.
+        phases: how it is spent.
+        seed: of random numbers; an image's draws hang on it and its name alone.
+
+    Raises:
+        ValueError: an image has fewer valid pixels.
+    """
+    view = first_view(frames, seed)
+    mask = masking(view, phases.counts(count)[0])
+    for total in phases.counts(count)[1:] if masking.budgeted else []:
+        bought = measure(frames.depth, frames.valid, mask)
+        error = phases.weight(bought, mask, frames.valid)
+        view = replace(
+            view,
+            taken=mask,
+            log_weight=phases.power * log_error(error, frames.valid),
+            trust=phases.trust,
+        )
+        mask = masking(view, total)
+    return mask
+
+
+def log_error(
+    error: Float[Tensor, "batch height width"], valid: Bool[Tensor, "batch height width"]
+) -> Float[Tensor, "batch height width"]:
+    """Logarithm of expected errors over their mean on valid pixels, from a floor on; 0 if all 0."""
+    count = valid.sum((1, 2), keepdim=True).clamp(min=1)
+    mean = error.where(valid, 0).sum((1, 2), keepdim=True) / count
+    share = torch.where(mean > 0, error / mean.where(mean > 0, 1), 1.0)
+    return (share + FLOOR).log().float()

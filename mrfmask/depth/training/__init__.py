@@ -1,0 +1,1 @@
+"""Trainings of masking and prediction networks; each resumes where it was stopped."""
