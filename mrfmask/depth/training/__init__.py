@@ -1,1 +1,40 @@
 """Trainings of masking and prediction networks; each resumes where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from mrfmask.depth.masking import Masking
+from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training.task import Task
+from mrfmask.learn.loop import Watcher
+from mrfmask.learn.plan import Plan
+
+
+class Training(Protocol):
+    """Trains a masking method."""
+
+    def __call__(
+        self,
+        task: Task,
+        folder: Path,
+        predictor: Predictor,
+        *,
+        plan: Plan | None = None,
+        watcher: Watcher | None = None,
+    ) -> Masking:
+        """Trains in `folder`, going on from where it was stopped there.
+
+        Args:
+            task: frames, budgets, seed.
+            folder: of this training alone; made if need be.
+            predictor: completes depth; looked at by methods that learn from its errors, never
+                changed.
+            plan: how long and how fast; None for the recipe of the method.
+            watcher: is told how it goes.
+        """
+
+
+# The trained masking methods by name.
+TRAININGS: dict[str, Training] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
@@ -43,7 +44,7 @@ def make_task(
     test: float = 0.2,
     seed: int = 0,
     notice: Callable[[str], None] = lambda text: None,
-    **options,
+    **options: Any,
 ) -> Task:
     """Opens data sets, splits each by itself and joins the sides.
 
@@ -97,3 +98,22 @@ def _enough(frames: Frames, index: int, share: float, notice: Callable[[str], No
         notice(f"Left out {frames.names[index]}: {error}")
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Repeated(Dataset):
+    """A data set as if it had `length` examples: short ones come again, each time changed anew.
+
+    Attributes:
+        examples: the data set.
+        length: examples a pass, so that passes of large and small data sets take as long.
+    """
+
+    examples: Dataset
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        return self.examples[index % len(self.examples)]
