@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mrfmask.depth.checks import check_depth, check_known, check_like
+from mrfmask.checks import check_mask
+from mrfmask.depth.checks import check_depth, check_known
 from mrfmask.depth.neighbour_variance import neighbour_variance
 from mrfmask.depth.predictor import FAR
 from mrfmask.depth.reconstruct import Fills, fill
@@ -75,7 +76,7 @@ class ErrorHead(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-esti
         """
         check_depth("bought", bought)
         check_known("bought", bought, "mask", mask)
-        check_like("valid", valid.to(bought.dtype), bought)
+        check_mask("valid", valid, tuple(bought.shape), bought.device)
         if fills is None:
             fills = fill(bought, mask)
         measured = torch.where(mask, bought, 0)

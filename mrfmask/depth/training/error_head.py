@@ -57,7 +57,7 @@ def fit_error_head(
     return fit_bought(
         ErrorHead(),
         _loss_of,
-        _judge,
+        mean_loss,
         task,
         folder,
         base_buyers(),
@@ -93,7 +93,7 @@ def _loss_of(net: nn.Module, batch: Bought) -> Tensor:
     return _losses(net, batch).mean()
 
 
-def _judge(net: nn.Module, batches: Sequence[Sequence[Bought]]) -> float:
+def mean_loss(net: nn.Module, batches: Sequence[Sequence[Bought]]) -> float:
     """Mean loss over all examples of all shares."""
     losses = [_losses(net, batch) for share in batches for batch in share]
     return torch.cat(losses).mean().item()
