@@ -109,13 +109,9 @@ def test_equal_depths_have_no_variance(dtype, depth):
 def test_depths_that_are_none_are_refused():
     depth, mask = scattered((5, 6), 8, 3)
     two = torch.cat([mask, torch.zeros_like(mask)])
-    with pytest.raises(
-        ValueError, match="mask must have a pixel in every image; got none"
-    ):
+    with pytest.raises(ValueError, match="mask must have a pixel in every image; got none"):
         neighbour_variance(depth.expand(2, -1, -1), two, two)
-    with pytest.raises(
-        ValueError, match="bought must be positive and finite wherever mask"
-    ):
+    with pytest.raises(ValueError, match="bought must be positive and finite wherever mask"):
         neighbour_variance(0 * depth, mask, mask)
     with pytest.raises(TypeError, match="mask must be a bool tensor"):
         neighbour_variance(depth, mask.float(), mask)

@@ -73,14 +73,15 @@ def make_task(
         notice(f"Left out {path}: {reason}")
     kept: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     digest = hashlib.sha256()
-    first = 0
+    first, reason = 0, ""
     for part in parts:
         split = split_frames(part, validation, test, seed)
         for side, indices in kept.items():
             for index in (first + own for own in getattr(split, side)):
                 frame = frames[index]
-                if reason := _too_few(frame, shares):
-                    notice(f"Left out {frame.name}: {reason}")
+                if few := _too_few(frame, shares):
+                    reason = f"Left out {frame.name}: {few}"
+                    notice(reason)
                     continue
                 indices.append(index)
                 digest.update(f"{side} {frame.name} {tuple(frame.depth.shape)}".encode())
@@ -90,8 +91,8 @@ def make_task(
     for side, wanted in (("train", True), ("validation", validation > 0)):
         if wanted and not kept[side]:
             raise ValueError(
-                f"--data must hold frames for {side} with valid pixels enough for "
-                f"{max(shares):.1%}; got none. Lower the budget, or give more frames."
+                f"--data must hold frames for {side} that have pixels enough for the budgets; got "
+                f"none. Give more frames, or other budgets. {reason}"
             )
     return Task(
         **{side: Subset(frames, indices) for side, indices in kept.items()},
