@@ -34,12 +34,12 @@ def frames():
 
 
 def noisy(net, seed: int = 0):
-    """The network with weights and buffers moved, so that no two are alike and none is 0."""
+    """The network with other weights and buffers, none of them 0 and all known by the seed."""
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in net.state_dict().values():
             if value.is_floating_point():
-                value += 0.3 * torch.randn(value.shape, generator=draws)
+                value.copy_(0.3 * torch.randn(value.shape, generator=draws))
     return net
 
 
