@@ -1,4 +1,4 @@
-"""What is wrong with masks and with histories of errors: collapse, lattices, sameness, divergence."""
+"""What is wrong with masks and histories of errors: collapse, lattices, sameness, divergence."""
 
 from __future__ import annotations
 
