@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,11 +15,19 @@ CELLS_PER_PICK = 2
 
 
 def cell_side(valid: Bool[Tensor, "height width"], count: int) -> int:
-    """The largest side, in pixels, of square cells of which 2 `count` hold a valid pixel; or 1."""
-    side = 1
-    while side < max(valid.shape) and some(valid[None], side + 1).sum() >= CELLS_PER_PICK * count:
-        side += 1
-    return side
+    """The largest side, in pixels, of square cells of which 2 `count` hold a valid pixel; or 1.
+
+    Every side is looked at that could do: where pixels lie apart, larger cells may hold more of
+    them than smaller ones, as no cell of one grid lies within a cell of the other.
+    """
+    needed = CELLS_PER_PICK * count
+    height, width = valid.shape
+    for side in range(max(height, width), 1, -1):
+        if math.ceil(height / side) * math.ceil(width / side) < needed:
+            continue
+        if some(valid[None], side).sum() >= needed:
+            return side
+    return 1
 
 
 def some(mask: Bool[Tensor, "batch height width"], side: int) -> Bool[Tensor, "batch rows columns"]:
@@ -30,6 +40,12 @@ def mean(
 ) -> Float[Tensor, "batch channels rows columns"]:
     """The mean of the pixels of every cell."""
     return avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
+
+
+def spread(cells: Tensor, side: int, height: int, width: int) -> Tensor:
+    """What every pixel's cell holds: (rows, columns) to (height, width)."""
+    pixels = cells.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)
+    return pixels[:height, :width]
 
 
 def picks(
@@ -48,7 +64,7 @@ def picks(
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     cell = (rows // side) * cells.shape[1] + columns // side
     # Twice the distance from the middle, squared: ints. Equal ones go by reading order.
-    away = (2 * (rows % side) + 1 - side) ** 2 + (2 * (columns % side) + 1 - side) ** 2
+    away = _from_middle(height, side)[:, None] ** 2 + _from_middle(width, side)[None] ** 2
     pixels = (free & cells.flatten()[cell]).flatten().nonzero()[:, 0]
     order = pixels[torch.argsort(away.flatten()[pixels], stable=True)]
     order = order[torch.argsort(cell.flatten()[order], stable=True)]
@@ -58,3 +74,11 @@ def picks(
     mask = torch.zeros(height * width, dtype=torch.bool)
     mask[order[first]] = True
     return mask.reshape(height, width)
+
+
+def _from_middle(length: int, side: int) -> Tensor:
+    """Twice the distance of every place along a line from the middle of its cell."""
+    place = torch.arange(length)
+    first = place // side * side
+    last = (first + side - 1).clamp(max=length - 1)
+    return 2 * place - first - last
