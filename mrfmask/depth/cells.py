@@ -14,13 +14,17 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 CELLS_PER_PICK = 2
 
 
-def cell_side(valid: Bool[Tensor, "height width"], count: int) -> int:
-    """The largest side, in pixels, of square cells of which 2 `count` hold a valid pixel; or 1.
+def cell_side(
+    valid: Bool[Tensor, "height width"], count: int, per_pick: int = CELLS_PER_PICK
+) -> int:
+    """The largest side, in pixels, of square cells of which enough hold a valid pixel; or 1.
+
+    Enough are `per_pick` times `count`.
 
     Every side is looked at that could do: where pixels lie apart, larger cells may hold more of
     them than smaller ones, as no cell of one grid lies within a cell of the other.
     """
-    needed = CELLS_PER_PICK * count
+    needed = per_pick * count
     height, width = valid.shape
     for side in range(max(height, width), 1, -1):
         if math.ceil(height / side) * math.ceil(width / side) < needed:

@@ -41,9 +41,9 @@ class Ensemble(PseudoTruth):
     """
 
     members: int = 16
-    share: float = 0.5
-    reach: float = 0.6
-    floor: float = 0.1
+    share: float = 1.0
+    reach: float = 1.5
+    floor: float = 0.2
 
     name: ClassVar = "ensemble"
 

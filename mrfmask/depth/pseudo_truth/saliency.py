@@ -39,7 +39,7 @@ class Saliency(PseudoTruth):
     """
 
     rounds: int = 8
-    power: float = 0.4
+    power: float = 0.6
 
     name: ClassVar = "saliency"
 

@@ -10,19 +10,20 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.depth.frames import FrameBatch
-from mrfmask.depth.masking import MASKINGS
-from mrfmask.depth.phases import Phases, buy
+from mrfmask.depth.masking import MASKINGS, first_view
+from mrfmask.depth.phases import log_error
 from mrfmask.depth.pseudo_truth.pseudo_truth import PseudoTruth, errors, smoothed
 from mrfmask.depth.pseudo_truth.swap_search import swap_search
-from mrfmask.inference.method import check_count
+from mrfmask.inference.method import check_count, check_positive
+from mrfmask.select import SELECTORS
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorstError(PseudoTruth):
     """Half the budget spread evenly, the rest in rounds where the squared error is large.
 
-    It is buying in phases, see `buy`, with the true squared error of the target in place of an
-    expected one. Within a round picks keep away from each other and from earlier ones.
+    A round chooses by `WeightedFarthest` with a power of the true squared error of the target,
+    smoothed, as density: picks keep away from each other and from earlier ones.
 
     Args:
         target: see `PseudoTruth`.
@@ -44,15 +45,41 @@ class WorstError(PseudoTruth):
     def __post_init__(self) -> None:
         check_count("rounds", self.rounds, least=1)
         check_count("swaps", self.swaps, least=0)
+        for name in ("first", "power", "smoothing"):
+            check_positive(name, getattr(self, name))
+        if self.first > 1:
+            raise ValueError(f"first must be at most 1; got {self.first}. 0.4 is usual.")
 
     def _choose(
         self, frames: FrameBatch, count: int, seed: int
     ) -> Bool[Tensor, "batch height width"]:
-        def squared(bought: Tensor, mask: Tensor, valid: Tensor) -> Tensor:
-            return smoothed(errors(self.target, frames, mask).square(), self.smoothing)
-
-        phases = Phases(
-            count=1 + self.rounds, first=self.first, power=self.power, trust=0.0, weight=squared
-        )
-        mask = buy(MASKINGS["weighted_farthest"](), frames, count, phases, seed)
+        masking = MASKINGS["k_center"]()
+        first = masking(first_view(frames), max(round(self.first * count), 1))
+        mask = self.beyond(frames, first, count)
         return swap_search(self.target, frames, mask, self.swaps, seed) if self.swaps else mask
+
+    @torch.no_grad()
+    def beyond(
+        self,
+        frames: FrameBatch,
+        first: Bool[Tensor, "batch height width"],
+        count: int,
+    ) -> Bool[Tensor, "batch height width"]:
+        """The rounds after the first picks, for any first picks.
+
+        Args:
+            frames: with true depths.
+            first: picks to start from, at least one an image and at most `count`.
+            count: pixels on in the end.
+        """
+        mask = first
+        start = int(first.sum((1, 2)).max())
+        for number in range(1, self.rounds + 1):
+            error = smoothed(errors(self.target, frames, mask).square(), self.smoothing)
+            scores = self.power * log_error(error, frames.valid)
+            mask = SELECTORS["weighted_farthest"]()(
+                scores.where(frames.valid, -torch.inf),
+                budget=start + round((count - start) * number / self.rounds),
+                taken=mask,
+            )
+        return mask
