@@ -46,10 +46,12 @@ def mean(
     return avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
 
 
-def spread(cells: Tensor, side: int, height: int, width: int) -> Tensor:
-    """What every pixel's cell holds: (rows, columns) to (height, width)."""
-    pixels = cells.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)
-    return pixels[:height, :width]
+def mean_of(
+    values: Float[Tensor, "height width"], mask: Bool[Tensor, "height width"], side: int
+) -> Float[Tensor, "rows columns"]:
+    """The mean of those pixels of every cell that are on in the mask; 0 where none is."""
+    total = mean(torch.stack([values.where(mask, 0), mask.to(values)])[None], side)[0]
+    return total[0] / total[1].where(total[1] > 0, 1)
 
 
 def picks(

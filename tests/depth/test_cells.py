@@ -50,12 +50,13 @@ def test_some_and_mean_look_at_every_cell(size, side):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("side", [1, 2, 3, 13])
-def test_spread_gives_every_pixel_what_its_cell_holds(size, side):
-    held = torch.rand(math.ceil(size[0] / side), math.ceil(size[1] / side))
-    pixels = cells.spread(held, side, *size)
+def test_mean_of_looks_at_the_pixels_of_the_mask_alone(size, side):
+    values, mask = torch.rand(size, dtype=torch.float64), random_mask(size, 0.3, side)
+    found = cells.mean_of(values.where(mask, torch.nan), mask, side)
     for row, column, part in blocks(size, side):
-        assert (pixels[part] == held[row, column]).all()
-    assert pixels.shape == size
+        inside = values[part][mask[part]]
+        expected = inside.mean() if len(inside) else torch.zeros((), dtype=torch.float64)
+        torch.testing.assert_close(found[row, column], expected)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -73,7 +73,7 @@ class GridMasking(Masking):
             side -= 1
         choice = open_cells(free, taken, side)
         model = cell_model(self.net, features[image : image + 1], side).to("cpu")
-        asked = cells.mean(view.log_weight[image][None, None], side)[:, 0]
+        asked = cells.mean_of(view.log_weight[image], valid, side)[None]
         model = IsingGrid(
             view.trust * model.unary + self.weight * asked,
             view.trust * model.right,

@@ -33,6 +33,8 @@ class Ensemble(PseudoTruth):
         members: random masks, at least 2.
         share: of the budget that each of them spends, in (0, 1].
         reach: of correlations, as a multiple of the mean distance of picks, positive.
+        floor: variance everywhere that no draw shows, as a share of their mean variance, positive:
+            where errors are small under any mask some picks are needed for them to stay so.
 
     Reference:
         Krause, Singh and Guestrin, "Near-optimal sensor placements in Gaussian processes", JMLR
@@ -51,6 +53,8 @@ class Ensemble(PseudoTruth):
         check_count("members", self.members, least=2)
         for name in ("share", "reach", "floor"):
             check_positive(name, getattr(self, name))
+        if self.share > 1:
+            raise ValueError(f"share must be at most 1; got {self.share}. 1 is usual.")
 
     def _choose(
         self, frames: FrameBatch, count: int, seed: int
