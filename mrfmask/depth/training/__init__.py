@@ -46,8 +46,10 @@ TRAININGS: dict[str, Training] = {
         PenalisedTraining(name="naive"),
         RelaxedTraining(name="gumbel", estimator="gumbel", options={"logits": "unary"}),
         RewardedTraining(name="reinforce"),
-        RelaxedTraining(name="ising_mean_field", coupling="repulsive", estimator="mean_field"),
+        RelaxedTraining(
+            name="ising_mean_field", coupling="repulsive", estimator="mean_field", noise=1.0
+        ),
         RewardedTraining(name="ising_score", coupling="repulsive"),
-        RelaxedTraining(name="ising_tv", coupling="associative", estimator="tv_prox"),
+        RelaxedTraining(name="ising_tv", coupling="associative", estimator="tv_prox", noise=1.0),
     )
 }
