@@ -21,8 +21,8 @@ from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.reconstruct import linear
 from mrfmask.depth.training import TRAININGS
 from mrfmask.depth.training.cell_groups import CellGroup, cell_groups
+from mrfmask.depth.training.cell_health import cell_health
 from mrfmask.depth.training.joint_score import fill_error
-from mrfmask.depth.training.mask_health import mask_health
 from mrfmask.depth.training.penalty_curve import penalty_curve
 from mrfmask.depth.training.relative_error import RelativeError, spread
 from mrfmask.learn.plan import Plan
@@ -177,11 +177,11 @@ def test_training_that_is_finished_loads_at_once(trained):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_training_wants_validation_frames(tmp_path):
-    task = replace(rough_task(), validation=RoughHalf(0, 1))
-    with pytest.raises(ValueError, match="task must have validation frames to choose by; got none"):
-        small("gumbel")(task, tmp_path / "x", PREDICTOR, plan=PLAN)
-    assert not (tmp_path / "x").exists()
+def test_training_without_validation_frames_keeps_the_last_network(tmp_path):
+    task, plan = replace(rough_task(), validation=[]), replace(PLAN, epochs=2)
+    small("gumbel")(task, tmp_path, PREDICTOR, plan=plan)
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["best"] for line in lines] == [True, True]
 
 
 def test_penalty_curve_falls(tmp_path):
@@ -258,17 +258,17 @@ def test_fill_error_is_the_rmse():
     torch.testing.assert_close(fill_error(frames, mask).double(), expected, rtol=1e-5, atol=0)
 
 
-def test_mask_health_sees_checkerboards_constants_and_all_or_nothing():
+def test_cell_health_sees_checkerboards_constants_and_all_or_nothing():
     rows, columns = torch.arange(20)[:, None], torch.arange(30)
     open_ = torch.rand(20, 30, generator=torch.manual_seed(0)) < 0.7
     for pattern in ((rows + columns) % 2 == 0, (rows + 0 * columns) % 2 == 0):
-        health = mask_health(torch.ones(20, 30), pattern, open_)
+        health = cell_health(torch.ones(20, 30), pattern, open_)
         assert health["lattice"] == pytest.approx(1)
         assert (health["on"], health["contrast"]) == (1, 0)
     logits = torch.randn(20, 30, generator=torch.manual_seed(1))
-    health = mask_health(logits, logits > 0, open_)
+    health = cell_health(logits, logits > 0, open_)
     assert health["lattice"] < 0.05
     assert health["on"] == pytest.approx((logits[open_] > 0).float().mean().item())
     assert health["contrast"] == pytest.approx(1, abs=0.1)
     everything = torch.ones(20, 30, dtype=torch.bool)
-    assert mask_health(logits, everything, open_)["lattice"] == 0
+    assert cell_health(logits, everything, open_)["lattice"] == 0

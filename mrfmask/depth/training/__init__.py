@@ -7,9 +7,9 @@ from typing import Protocol
 
 from mrfmask.depth.masking import Masking
 from mrfmask.depth.predictor import Predictor
-from mrfmask.depth.training.penalised import PenalisedTraining
-from mrfmask.depth.training.relaxed import RelaxedTraining
-from mrfmask.depth.training.rewarded import RewardedTraining
+from mrfmask.depth.training.density import train_density
+from mrfmask.depth.training.joint_methods import JOINT
+from mrfmask.depth.training.prior import train_prior
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -41,15 +41,7 @@ class Training(Protocol):
 
 # The trained masking methods by name.
 TRAININGS: dict[str, Training] = {
-    training.name: training
-    for training in (
-        PenalisedTraining(name="naive"),
-        RelaxedTraining(name="gumbel", estimator="gumbel", options={"logits": "unary"}),
-        RewardedTraining(name="reinforce"),
-        RelaxedTraining(
-            name="ising_mean_field", coupling="repulsive", estimator="mean_field", noise=1.0
-        ),
-        RewardedTraining(name="ising_score", coupling="repulsive"),
-        RelaxedTraining(name="ising_tv", coupling="associative", estimator="tv_prox", noise=1.0),
-    )
+    "prior": train_prior,
+    "ising_density": train_density,
+    **JOINT,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,7 +28,8 @@ from mrfmask.model import IsingGrid
 from mrfmask.nn import MaskLayer, MaskNet
 from mrfmask.nn.heads import Coupling
 
-RECIPE = Plan(epochs=10, batch=8, learning_rate=2e-3, weight_decay=0.05, patience=10)
+PLAN = Plan(epochs=10, batch=8, learning_rate=2e-3, weight_decay=0.05, patience=10)
+AVERAGE = 0.98
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +78,25 @@ class JointTraining(ABC):
         plan: Plan | None = None,
         watcher: Watcher | None = None,
     ) -> Masking:
-        """See `mrfmask.depth.training.Training`; the best network so far is kept.
+        """See `mrfmask.depth.training.Training`.
+
+        The network of the best pass is kept, as far as validation frames can say; without any that
+        of the last.
 
         Raises:
-            ValueError: no validation frames, or the folder is of another training.
+            ValueError: the folder is of another training.
             RuntimeError: the loss is no longer finite.
         """
-        plan = plan or RECIPE
-        score = JointScore(self.name, task)
+        plan = plan or replace(PLAN, seed=task.seed)
+        judge = JointScore(self.name, task)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         net = MaskNet(width=self.width, coupling=self.coupling)
         layer = self.layer(plan.seed)
+
+        def score(kept: MaskNet) -> dict[str, float]:
+            return judge(kept) if len(task.validation) else {"score": float(trainer.epoch)}
+
         trainer = Trainer(
             net,
             lambda trained, batch: self._loss_of(trained, batch, layer, task.shares),
@@ -108,6 +116,7 @@ class JointTraining(ABC):
             processes=Processes(0, 1, torch.device("cpu")),
             change=lambda frame, draws: _changed(frame, draws, task.shares),
             loss=layer,
+            average=AVERAGE,
         )
         trainer.resume()
         trainer.run(watcher)

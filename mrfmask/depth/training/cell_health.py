@@ -1,4 +1,8 @@
-"""Signs of networks that have given up: all on or off, alike everywhere, checkerboards."""
+"""Signs of networks that have given up, in their cells: alike everywhere, checkerboards.
+
+Masks of a budget never are all or nothing, and picks in the middles of cells are a lattice of
+pixels in any case; what `mrfmask.depth.health` sees in masks, this sees before they are made.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def mask_health(
+def cell_health(
     logits: Float[Tensor, "rows columns"],
     chosen: Bool[Tensor, "rows columns"],
     open_: Bool[Tensor, "rows columns"],
