@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from depth.tiny_depth import rooms, tiny_task
+from depth.tiny_depth import Stop, rooms, tiny_task
 
 from mrfmask.depth.buyer import Buyer, base_buyers
+from mrfmask.depth.checkpoint import depth_model_at, load_depth_model
 from mrfmask.depth.density_net import DensityNet
 from mrfmask.depth.describe import digest_of
 from mrfmask.depth.frames import collate_frames
@@ -28,6 +29,7 @@ BUDGET, METHOD, MOVE = 0.05, "ising_density", 0.02
 SHORT = Plans(
     base=replace(BASE_PLAN, epochs=1, batch=2), predictor=replace(FINE_PLAN, epochs=1, batch=2)
 )
+OPTIONS = {"budget": BUDGET, "info": {"data": "rooms"}, "rounds": 2}
 TASK = tiny_task()
 
 
@@ -92,10 +94,21 @@ def begin(monkeypatch):
 
     def run(folder, stages, method=METHOD, task=TASK, **options):
         monkeypatch.setitem(TRAININGS, METHOD, stages.train)
-        options = {"budget": BUDGET, "info": {"data": "rooms"}, "rounds": 2} | options
-        return train_depth(task, folder, method, fit=stages.fit, **options)
+        return train_depth(task, folder, method, fit=stages.fit, **OPTIONS | options)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The files of two rounds, each better than the one before, that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        errors_of(patch, [2.0, 1.0])
+        stages = Stages()
+        patch.setitem(TRAININGS, METHOD, stages.train)
+        train_depth(TASK, folder, METHOD, fit=stages.fit, **OPTIONS)
+    return content(folder)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -187,25 +200,23 @@ def test_train_depth_ends_when_the_error_no_longer_falls(
 
 
 # A run of two rounds has 5 stages; .5 is after the stage's network was written.
-@pytest.mark.parametrize("dies_at", [k / 2 for k in range(10)])
+@pytest.mark.parametrize("dies_at", [0, 0.5, 1, 1.5, 2, 2.5, 3, 4.5])
 def test_train_depth_gives_the_same_bytes_when_killed_in_a_stage(
-    dies_at, tmp_path, begin, monkeypatch
+    dies_at, whole, tmp_path, begin, monkeypatch
 ):
     errors_of(monkeypatch, [2.0, 1.0])
-    begin(tmp_path / "through", Stages())
     with pytest.raises(Killed):
-        begin(tmp_path / "killed", Stages(dies_at))
-    begin(tmp_path / "killed", Stages())
-    assert content(tmp_path / "killed") == content(tmp_path / "through")
+        begin(tmp_path, Stages(dies_at))
+    begin(tmp_path, Stages())
+    assert content(tmp_path) == whole
 
 
 # The settings, and for each of two rounds the seven files of the checkpoint and the journal.
-@pytest.mark.parametrize("dies_at", range(17))
+@pytest.mark.parametrize("dies_at", [0, 1, 5, 7, 8, 9, 14, 16])
 def test_train_depth_gives_the_same_bytes_when_killed_before_a_file(
-    dies_at, tmp_path, begin, monkeypatch
+    dies_at, whole, tmp_path, begin, monkeypatch
 ):
     errors_of(monkeypatch, [2.0, 1.0])
-    begin(tmp_path / "through", Stages())
     real, written = write_whole, []
 
     def write(path, content):
@@ -219,6 +230,190 @@ def test_train_depth_gives_the_same_bytes_when_killed_before_a_file(
         for name in ("depth.training.alternate", "depth.checkpoint", "nn.hub"):
             patched.setattr(f"mrfmask.{name}.write_whole", write)
         with pytest.raises(Killed):
-            begin(tmp_path / "killed", Stages())
-    begin(tmp_path / "killed", Stages())
-    assert content(tmp_path / "killed") == content(tmp_path / "through")
+            begin(tmp_path, Stages())
+    begin(tmp_path, Stages())
+    assert content(tmp_path) == whole
+
+
+def test_train_depth_goes_on_to_more_rounds(whole, tmp_path, begin, monkeypatch):
+    errors_of(monkeypatch, [2.0, 1.0])
+    begin(tmp_path, Stages(), rounds=1)
+    assert load_depth_model(tmp_path).info["round"] == 1
+    begin(tmp_path, Stages(), rounds=2)
+    assert content(tmp_path) == whole
+
+
+def test_train_depth_does_nothing_anew_when_finished(whole, tmp_path, begin, monkeypatch):
+    errors_of(monkeypatch, [2.0, 1.0])
+    begin(tmp_path, Stages())
+    monkeypatch.setattr(alternate, "judge", None)
+    again = Stages(dies_at=0)
+    model = begin(tmp_path, again)
+    assert (again.made, model.info["round"]) == (0, 2)
+    assert content(tmp_path) == whole
+
+
+def test_train_depth_has_one_round_for_methods_without_training(tmp_path, begin):
+    stages, said = Stages(), []
+    model = begin(tmp_path, stages, method="long_range", rounds=5, notice=said.append)
+    assert model.masking == MASKINGS["long_range"]()
+    assert [kind for kind, *_ in stages.asked] == ["predictor", "predictor"]
+    assert stages.asked[1][2] == [Buyer(MASKINGS["long_range"]())]
+    assert said[:2] == [
+        "base: a predictor of masks of all kinds",
+        "round 1: the predictor of what it buys",
+    ]
+    assert said[2].startswith("round 1: RMSE")
+    assert len(said) == 3
+
+
+def test_train_depth_resumes_real_trainings_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("mrfmask.depth.training.fit.STEPS", 3)
+
+    def train(folder, watcher=None):
+        return train_depth(TASK, folder, "random", budget=BUDGET, plans=SHORT, watcher=watcher)
+
+    train(tmp_path / "whole")
+    for stop in (Stop(0, 1), Later(Stop(0, 1))):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped", stop)
+    assert (tmp_path / "stopped" / "round-1" / "predictor").exists()
+    train(tmp_path / "stopped")
+    first, second = (content(tmp_path / name) for name in ("whole", "stopped"))
+    states = {name for name in first if name.endswith("state.pt")}
+    assert first.keys() == second.keys()
+    assert len(states) == 2
+    assert all(first[name] == second[name] for name in first.keys() - states)
+
+
+class Later:
+    """Stops the second stage, not the first."""
+
+    def __init__(self, stop):
+        self.stop, self.passes = stop, 0
+
+    def step(self, *args):
+        if self.passes:
+            self.stop.step(*args)
+
+    def epoch(self, record, net):
+        self.passes += 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "linear", "says"),
+    [
+        ([float("nan")], 2.0, r"Round 1 .* is nan: diverged. Use a lower learning rate"),
+        ([4.5], 2.0, r"Round 1 .* 4.5, above 2.0 times the smallest, 2"),
+        ([1.0, 2.1], 2.0, r"Round 2 .* 2.1, above 2.0 times the smallest, 1,"),
+    ],
+)
+def test_train_depth_stops_when_the_error_diverges(
+    errors, linear, says, tmp_path, begin, monkeypatch
+):
+    errors_of(monkeypatch, errors, linear)
+    for _ in range(2):  # it stays so when called again
+        with pytest.raises(RuntimeError, match=says):
+            begin(tmp_path, Stages(), rounds=3)
+    faults = [f for r in records(tmp_path) for f in r["faults"] if f["stops"]]
+    assert [f["kind"] for f in faults] == ["divergence"]
+    assert depth_model_at(tmp_path) == (len(errors) > 1)
+    if len(errors) > 1:
+        assert load_depth_model(tmp_path).info["round"] == 1
+
+
+def masks_of(monkeypatch, masks: torch.Tensor) -> None:
+    """Lets validation frames, all valid, have these masks."""
+    real = alternate.judge
+
+    def judge(*args, **options):
+        found = real(*args, **options)
+        return replace(found, masks=masks, valid=torch.ones_like(masks))
+
+    monkeypatch.setattr(alternate, "judge", judge)
+
+
+def test_train_depth_stops_when_masks_collapse(tmp_path, begin, monkeypatch):
+    masks_of(monkeypatch, torch.zeros(2, 32, 40, dtype=torch.bool))
+    with pytest.raises(RuntimeError, match=r"Round 1 .*100% of the masks are all off: collapsed"):
+        begin(tmp_path, Stages())
+    assert [f["kind"] for f in records(tmp_path)[0]["faults"]] == ["collapse"]
+    assert not depth_model_at(tmp_path)
+
+
+def test_train_depth_tells_of_lattices_and_goes_on(tmp_path, begin, monkeypatch):
+    lattice = torch.zeros(2, 32, 40, dtype=torch.bool)
+    lattice[:, ::4, ::4] = True
+    masks_of(monkeypatch, lattice)
+    said = []
+    begin(tmp_path, Stages(), rounds=1, notice=said.append)
+    assert [f["kind"] for f in records(tmp_path)[0]["faults"]] == ["lattice", "same"]
+    assert sum("every 4 rows" in text for text in said) == 1
+    assert depth_model_at(tmp_path)
+
+
+def test_train_depth_expects_the_same_masks_of_methods_that_see_no_picture(
+    tmp_path, begin, monkeypatch
+):
+    lattice = torch.zeros(2, 32, 40, dtype=torch.bool)
+    lattice[:, ::4, ::4] = True
+    masks_of(monkeypatch, lattice)
+    begin(tmp_path, Stages(), method="grid")
+    assert records(tmp_path)[0]["faults"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("budget", {"budget": 0.04}),
+        ("polyak", {"polyak": 0.4}),
+        ("phases", {"phases": Phases(count=2)}),
+        ("info", {"info": {}}),
+        ("seed", {"task": replace(TASK, seed=1)}),
+        ("data", {"task": replace(TASK, digest="other")}),
+        ("predictor", {"plans": Plans(predictor=Plan(epochs=3))}),
+        ("method", {"method": "random"}),
+    ],
+)
+def test_train_depth_refuses_a_folder_of_another_training(name, other, tmp_path, begin):
+    with pytest.raises(Killed):
+        begin(tmp_path, Stages(dies_at=0))
+    with pytest.raises(ValueError, match=f"same settings; got .*, where {name} is"):
+        begin(tmp_path, Stages(), **other)
+    # What does not change the result may change.
+    plans = [Plans(base=Plan(workers=w, save_every_s=1.0 + w)) for w in (0, 1)]
+    for plan in plans:
+        with pytest.raises(Killed):
+            begin(tmp_path / "free", Stages(dies_at=0), plans=plan)
+
+
+@pytest.mark.parametrize("name", ["settings.json", "rounds.jsonl"])
+def test_train_depth_refuses_broken_files(name, tmp_path, begin):
+    with pytest.raises(Killed):
+        begin(tmp_path, Stages(dies_at=0))
+    (tmp_path / name).write_text("{")
+    with pytest.raises(ValueError, match="must hold files that can be read"):
+        begin(tmp_path, Stages())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"method": "magic"}, "method must be one of"),
+        ({"method": "prior"}, "method must be one with a training or without a network"),
+        ({"budget": 0.06}, "budget must be above 0 and at most .* 0.05; got 0.06"),
+        ({"budget": 0.0}, "budget must be above 0"),
+        ({"rounds": 0}, "rounds must lie in"),
+        ({"polyak": 0.0}, "polyak must be positive"),
+        ({"polyak": 1.5}, r"polyak must lie in \(0, 1\]"),
+        ({"info": {"x": {1}}}, "info must hold what JSON can"),
+        ({"phases": Phases(weight=lambda b, m, v: b)}, "phases must weigh by one of"),
+        ({"task": tiny_task(validation=0)}, "validation must leave frames"),
+    ],
+)
+def test_train_depth_refuses_other_arguments_before_anything_is_made(
+    options, says, tmp_path, begin
+):
+    with pytest.raises(ValueError, match=says):
+        begin(tmp_path / "run", Stages(dies_at=0), **options)
+    assert not (tmp_path / "run").exists()
