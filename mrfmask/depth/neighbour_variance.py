@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from mrfmask.depth.checks import check_depth, check_known
+
 # Measured pixels that are looked at, and the standard deviation of the smoothing in pixels.
 NEIGHBOURS, SMOOTHING = 5, 1.5
 
@@ -20,14 +22,25 @@ def neighbour_variance(
 ) -> Float[Tensor, "batch height width"]:
     """Variance of the depths of the 5 nearest measured pixels, smoothed over 1.5 pixels.
 
-    Large across an edge of depth, and more where samples are far apart on a slope.
+    Large across an edge of depth, and more where samples are far apart on a slope. Of measured
+    pixels equally far away any count.
 
     Args:
-        bought: measured depths; what it holds elsewhere is never read.
-        mask: the measured pixels; where an image has fewer than 5 all count, with one the variance
-            is 0.
+        bought: measured depths, positive; what it holds elsewhere is never read.
+        mask: the measured pixels, at least one an image; where there are fewer than 5 all count,
+            with one the variance is 0.
         valid: not looked at.
+
+    Returns:
+        The variances in squared units of depth, of the dtype and on the device of `bought`.
+
+    Raises:
+        TypeError: `bought` is no float tensor, or `mask` no bool tensor.
+        ValueError: shapes or devices differ, an image has no measured pixel, or a measured depth is
+            not positive and finite.
     """
+    check_depth("bought", bought)
+    check_known("bought", bought, "mask", mask)
     maps = []
     for depth, on in zip(bought.cpu().numpy(), mask.cpu().numpy(), strict=True):
         places = np.argwhere(on)
@@ -35,6 +48,8 @@ def neighbour_variance(
         count = min(NEIGHBOURS, len(places))
         pixels = np.argwhere(np.ones_like(on))
         _, found = cKDTree(places).query(pixels, k=range(1, count + 1))
-        variance = values[found].var(axis=1).reshape(on.shape)
+        # Differences, so that rounding makes no variance of equal depths.
+        near = values[found] - values[found[:, :1]]
+        variance = near.var(axis=1).reshape(on.shape)
         maps.append(gaussian_filter(variance, SMOOTHING))
     return torch.from_numpy(np.array(maps)).to(bought)

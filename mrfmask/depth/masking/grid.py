@@ -102,3 +102,5 @@ GRIDS: tuple[type[GridMasking], ...] = tuple(
         "ising_ssvm": "a structured SVM on pseudo-ground-truth masks",
     }.items()
 )
+# Where pickle looks for them.
+globals().update({masking.__name__: masking for masking in GRIDS})
