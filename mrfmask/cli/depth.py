@@ -1,0 +1,11 @@
+"""``mrfmask depth``: learn where to measure depth, and judge how good it is."""
+
+from __future__ import annotations
+
+import typer
+
+from mrfmask.cli.depth_evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from mrfmask.cli.depth_evaluate import evaluate
+
+depth = typer.Typer(no_args_is_help=True, help="Learn where to measure depth, and judge it.")
+depth.command(epilog=EVALUATE_EXAMPLES)(evaluate)
