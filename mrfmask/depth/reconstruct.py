@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from scipy.spatial import Delaunay
 from torch import Tensor
 
 from mrfmask.depth.checks import check_depth, check_known
+
+# Pixels whose triangle is looked for at a time: bounds the memory.
+CHUNK = 2**18
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,19 +161,47 @@ def _corners(
     samples = np.argwhere(mask)
     if _on_one_line(samples):
         return index, weight
-    # Measured pixels keep their own depth to the last bit: only the others are interpolated.
-    pixels = np.argwhere(~mask)
-    triangles = Delaunay(samples)
-    triangle = triangles.find_simplex(pixels.astype(np.float64))
-    pixels, triangle = pixels[triangle >= 0], triangle[triangle >= 0]
-    corners = samples[triangles.simplices[triangle]]
-    # Twice the areas of the triangles that the pixel makes with each side: exact integers.
-    a, b, c = (corners[:, i] - pixels for i in range(3))
-    areas = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)], axis=1)
-    inside = pixels[:, 0] * mask.shape[1] + pixels[:, 1]
-    index[inside] = corners[..., 0] * mask.shape[1] + corners[..., 1]
-    weight[inside] = areas / areas.sum(axis=1, keepdims=True)
+    triangles = samples[Delaunay(samples).simplices]
+    for first, last in _chunks(triangles):
+        part = triangles[first:last]
+        triangle, pixels = _boxes(part)
+        # Twice the areas of the triangles that the pixel makes with each side: exact integers.
+        a, b, c = (part[triangle, i] - pixels for i in range(3))
+        areas = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)], axis=1)
+        areas *= np.sign(areas.sum(axis=1, keepdims=True))
+        inside = (areas >= 0).all(axis=1) & areas.any(axis=1)
+        # Measured pixels keep their own depth to the last bit: only the others are interpolated.
+        inside &= ~mask[pixels[:, 0], pixels[:, 1]]
+        areas, corners = areas[inside], part[triangle[inside]]
+        where = pixels[inside, 0] * mask.shape[1] + pixels[inside, 1]
+        index[where] = corners[..., 0] * mask.shape[1] + corners[..., 1]
+        weight[where] = areas / areas.sum(axis=1, keepdims=True)
     return index, weight
+
+
+def _chunks(triangles: Int[np.ndarray, "triangles 3 2"]) -> Iterator[tuple[int, int]]:
+    """Ranges of triangles whose boxes have about CHUNK pixels together, one triangle at least."""
+    total = (np.ptp(triangles, axis=1) + 1).prod(axis=1).cumsum()
+    ends = np.searchsorted(total, np.arange(CHUNK, total[-1], CHUNK), side="right")
+    ends = np.unique(np.append(ends, len(triangles)))
+    yield from zip(np.append(0, ends[:-1]), ends, strict=True)
+
+
+def _boxes(
+    triangles: Int[np.ndarray, "triangles 3 2"],
+) -> tuple[Int[np.ndarray, " pixels"], Int[np.ndarray, "pixels 2"]]:
+    """All pixels of the box around each triangle, and the triangle's number.
+
+    SciPy's search for the triangle of a point would do, but for its linear algebra: it waits for
+    threads that it has no work for, up to a second an image where the cores are busy.
+    """
+    low = triangles.min(axis=1)
+    height, width = (np.ptp(triangles, axis=1) + 1).T
+    area = height * width
+    triangle = np.repeat(np.arange(len(triangles)), area)
+    place = np.arange(area.sum()) - np.repeat(area.cumsum() - area, area)
+    rows, columns = np.divmod(place, width[triangle])
+    return triangle, low[triangle] + np.stack([rows, columns], axis=1)
 
 
 def _on_one_line(samples: Int[np.ndarray, "samples 2"]) -> bool:
