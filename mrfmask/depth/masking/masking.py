@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 from zlib import crc32
 
@@ -99,4 +99,4 @@ class Masking(ABC):
 
     def options(self) -> dict[str, Any]:
         """The fields but for the network: what JSON can hold."""
-        return {n: getattr(self, n) for n in self.__dataclass_fields__ if n != "net"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "net"}
