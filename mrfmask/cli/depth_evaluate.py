@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mrfmask.depth.evaluate import Row
     from mrfmask.depth.frames import Frame, Frames
 
+# Budgets between which penalties are computed.
+PENALISED = (0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
 EXAMPLES = """**Examples**
 
 Methods that need no training, on made-up rooms and streets:
@@ -103,7 +105,8 @@ def evaluate(
     """Judge where to measure depth: spend budgets, complete the depth, compare the errors.
 
     DIR gets table.md, table.json with all metrics, curves.png, results.jsonl with a line for each
-    frame and way to spend a budget, and with --pictures a picture for each frame and budget.
+    frame and way to spend a budget, and with --pictures a picture for each frame and budget, and
+    penalty.png where the network gives a density.
 
     Frames with fewer valid pixels than the largest budget buys are left out, and named. Stop it at
     any time: the same command goes on where it was.
@@ -254,12 +257,17 @@ def _draw(
     out: Path,
 ) -> None:
     """The curves, and pictures of the first frames, a file a budget."""
-    from mrfmask.depth.pictures import draw_errors
+    from mrfmask.depth.masking import IsingDensity
+    from mrfmask.depth.penalties import penalty_curve
+    from mrfmask.depth.pictures import draw_counts, draw_errors
 
     if rows:
         _write(out / "curves.png", draw_errors(rows))
-    for index in range(min(count, len(frames))):
-        frame = frames[index]
+    shown = [frames[index] for index in range(min(count, len(frames)))]
+    if shown and named is not None and isinstance(named.model.masking, IsingDensity):
+        curves = {f.name: penalty_curve(named.model.masking, f, PENALISED) for f in shown}
+        _write(out / "penalty.png", draw_counts(curves))
+    for frame in shown:
         for share in dict.fromkeys(case.share for case in cases):
             content = _draw_frame(frame, [c for c in cases if c.share == share], named, seed)
             stem = re.sub(r"[^\w.#-]+", "_", frame.name)

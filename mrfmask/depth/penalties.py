@@ -1,4 +1,4 @@
-"""How many pixels a price buys: the budget path of the long-range model."""
+"""How many pixels a penalty buys: the budget path of the long-range model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def penalty_curve(
 ) -> tuple[list[float], list[float]]:
     """Penalties of a pixel and the numbers of pixels that are bought at them.
 
-    With a reward of lambda for every pixel bought the model buys the k that minimise ``E(k) -
-    lambda k``. E grows convexly, about as ``k^(1 + s/2)``: the price at which the budget is k is
+    With a penalty lambda for every pixel left out the model buys the k that minimise ``E(k) -
+    lambda k``. E grows convexly, about as ``k^(1 + s/2)``: the penalty at which the budget is k is
     its slope there, here that of the line between two budgets, at their geometric mean.
 
     Args:

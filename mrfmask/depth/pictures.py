@@ -25,8 +25,8 @@ PICK, RIM = "#FFE800", "#000000"
 DEPTHS, ERRORS, INVALID = "viridis", "inferno", "#B8B8B8"
 # Percentiles of depths and errors at the ends of the colours: single pixels hide no others.
 SHOWN = (2, 98)
-# Inches: the longer side of a panel, and what stands above it.
-SIDE, TITLE = 2.6, 0.42
+# Inches: the longer side of a panel, what stands above it, and the scales below all.
+SIDE, TITLE, BAR = 2.4, 0.28, 0.55
 DPI = 110
 
 
@@ -46,9 +46,11 @@ def draw_frame(
     height, width = frame.depth.shape
     scale = SIDE / max(height, width)
     panel = (max(scale * width, 1.2), max(scale * height, 0.8))
-    figure = _figure(5 * panel[0] + 1.6, len(ways) * (panel[1] + TITLE) + 0.4)
+    figure = _figure(5 * panel[0] + 0.3, len(ways) * (panel[1] + TITLE) + 0.3 + BAR)
     figure.suptitle(frame.name, parse_math=False, fontsize=10)
-    table = figure.subplots(len(ways), 5, squeeze=False)
+    heights = [panel[1]] * len(ways) + [0.1]
+    grid = figure.add_gridspec(len(ways) + 1, 5, height_ratios=heights)
+    table = [[figure.add_subplot(grid[row, n]) for n in range(5)] for row in range(len(ways))]
     valid = frame.valid.numpy()
     true = np.where(valid, frame.depth.numpy(), np.nan)
     errors = {title: np.abs(predicted.numpy() - true) for title, (_, predicted) in ways.items()}
@@ -69,8 +71,11 @@ def draw_frame(
         for axes, heading in zip(row, headings, strict=True):
             axes.set_title(heading, fontsize=8, parse_math=False)
             axes.set(xticks=[], yticks=[])
-    for image, columns, label in ((shown, [2, 3], "depth [m]"), (wrong, [4], "error [m]")):
-        bar = figure.colorbar(image, ax=table[:, columns], shrink=0.85, pad=0.02, aspect=18)
+    for image, place, label in (
+        (shown, grid[-1, 2:4], "depth [m]"),
+        (wrong, grid[-1, 4], "error [m]"),
+    ):
+        bar = figure.colorbar(image, cax=figure.add_subplot(place), orientation="horizontal")
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return _png(figure)
@@ -104,7 +109,8 @@ def draw_errors(rows: Sequence[Row], metric: str = "rmse") -> bytes:
             )
         axes.set(xscale="log", yscale="log", title=f"completed by {name}")
         axes.set_xlabel("pixels bought [%]")
-        _plain_ticks(axes, [100 * share for share in shares])
+        _plain_budgets(axes, [100 * share for share in shares])
+        _plain_numbers(axes)
     table[0].set_ylabel(f"{metric.upper()} [m]" if metric in ("rmse", "mae") else metric)
     handles, labels = table[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
@@ -112,7 +118,7 @@ def draw_errors(rows: Sequence[Row], metric: str = "rmse") -> bytes:
 
 
 def draw_counts(curves: Mapping[str, tuple[Sequence[float], Sequence[int]]]) -> bytes:
-    """The PNG of pixels bought against the penalty of a pixel, a curve a frame or method.
+    """The PNG of pixels bought against the penalty of one left out, a curve a frame or method.
 
     Args:
         curves: penalties, positive, and the numbers of pixels that are best at them, by title.
@@ -129,10 +135,9 @@ def draw_counts(curves: Mapping[str, tuple[Sequence[float], Sequence[int]]]) -> 
             linewidth=1.3,
             label=title,
         )
-    axes.set(xscale="log", yscale="log", xlabel="penalty of a pixel, of that of the first count")
+    axes.set(xscale="log", yscale="log", xlabel="penalty of a pixel left out (the first is 1)")
     axes.set_ylabel("pixels bought")
-    axes.grid(alpha=0.25, which="both", linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
+    _plain_numbers(axes)
     axes.legend(frameon=False, fontsize=8)
     return _png(figure)
 
@@ -164,16 +169,22 @@ def _colours(name: str) -> object:
 def _dots(axes: Axes, on: np.ndarray, pixel: float) -> None:
     """A dot for each pick, about as large as a pixel of so many inches, but always to be seen."""
     rows, columns = np.nonzero(on)
-    points = max(72 * pixel, 1.2)
-    axes.scatter(columns, rows, s=points**2, c=PICK, edgecolors=RIM, linewidths=0.3)
+    points = max(90 * pixel, 2.6)
+    axes.scatter(columns, rows, s=points**2, c=PICK, edgecolors=RIM, linewidths=0.45)
 
 
-def _plain_ticks(axes: Axes, shares: Sequence[float]) -> None:
-    """Marks the budgets there are, and errors as plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def _plain_budgets(axes: Axes, shares: Sequence[float]) -> None:
+    """Marks the budgets there are."""
+    from matplotlib.ticker import NullFormatter
 
     axes.set_xticks(shares, [f"{share:g}" for share in shares])
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """Marks 1, 2, 5, 10, ... upwards, as plain numbers, with few lines."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
