@@ -59,6 +59,7 @@ class Phases:
         return [first + round((total - first) * phase / later) for phase in range(self.count)]
 
 
+@torch.no_grad()
 def buy(
     masking: Masking, frames: FrameBatch, count: int, phases: Phases, seed: int = 0
 ) -> Bool[Tensor, "batch height width"]:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
 from mrfmask.learn.augment import Augmented, augment, stream
+from mrfmask.learn.average import Average
 from mrfmask.learn.plan import Plan
 from mrfmask.learn.processes import Processes
 from mrfmask.learn.state import load_state, save_state
@@ -33,7 +34,7 @@ class Watcher(Protocol):
         """After every step; both count from 0."""
 
     def epoch(self, record: dict[str, Any], net: nn.Module) -> None:
-        """After every pass: its line of history.jsonl and the network as it is now."""
+        """After every pass: its line of history.jsonl and the network that it was scored by."""
 
 
 class Trainer:
@@ -57,6 +58,8 @@ class Trainer:
         processes: those that train together.
         change: ``change(example, draws)`` augments an example, see `Augmented`.
         loss: module whose state the loss depends on (persistent chains), if any.
+        average: decay of the moving average of the weights, see `Average`, which `score`,
+            `keep_best` and the watcher then get in place of the network; 0 for the network itself.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Trainer:
         processes: Processes,
         change: Callable[[Any, torch.Generator], Any] = augment,
         loss: nn.Module | None = None,
+        average: float = 0.0,
     ) -> None:
         if plan.batch % processes.count:
             raise ValueError(
@@ -95,6 +99,9 @@ class Trainer:
         for free in ("workers", "save_every_s"):
             del self.settings[free]
         self.bare = net.to(processes.device)
+        self.average = Average(self.bare, average) if average else None
+        if average:
+            self.settings["average"] = average
         self.net = processes.wrap(self.bare)
         self.optimizer = torch.optim.AdamW(
             self.bare.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
@@ -112,6 +119,11 @@ class Trainer:
         return max(len(self.examples) // self.plan.batch, 1)
 
     @property
+    def judged(self) -> nn.Module:
+        """The network that is scored and kept."""
+        return self.bare if self.average is None else self.average.net
+
+    @property
     def finished(self) -> bool:
         """Whether all passes are done, or the score has not grown for long enough."""
         waited = self.epoch - 1 - self.best_epoch
@@ -127,6 +139,8 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         if self.loss is not None:
             self.loss.load_state_dict(state["loss"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         for name in ("epoch", "step", "total_loss", "best", "best_epoch", "history"):
             setattr(self, name, state[name])
         return True
@@ -146,7 +160,7 @@ class Trainer:
             while not self.finished:
                 self._pass(watcher)
                 self.bare.eval()
-                self._note(self.processes.share(lambda: self.score(self.bare)), watcher)
+                self._note(self.processes.share(lambda: self.score(self.judged)), watcher)
         finally:
             if self.net is not self.bare:
                 # Holds the group of processes, which must outlive it.
@@ -209,6 +223,8 @@ class Trainer:
             raise self._diverged(f"{loss.item()}, gradient {norm.item()}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.bare)
         return loss.item()
 
     def _diverged(self, what: object) -> RuntimeError:
@@ -228,9 +244,9 @@ class Trainer:
         self.epoch, self.step, self.total_loss = self.epoch + 1, 0, 0.0
         if self.processes.rank == 0:
             if better:
-                self.keep_best(self.bare)
+                self.keep_best(self.judged)
             if watcher is not None:
-                watcher.epoch(record, self.bare)
+                watcher.epoch(record, self.judged)
             lines = "".join(json.dumps(r) + "\n" for r in self.history)
             write_whole(self.folder / HISTORY_FILE, lambda file: file.write(lines.encode()))
         self._save()
@@ -247,6 +263,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "loss": {} if self.loss is None else self.loss.state_dict(),
+                "average": {} if self.average is None else self.average.state_dict(),
                 "epoch": self.epoch,
                 "step": self.step,
                 "total_loss": self.total_loss,

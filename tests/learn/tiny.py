@@ -39,7 +39,7 @@ def tiny_net() -> nn.Module:
     )
 
 
-def trainer(data: Path, folder: Path, processes, **plan) -> Trainer:
+def trainer(data: Path, folder: Path, processes, average=0.0, **plan) -> Trainer:
     examples = LabelledImages(data)
     everything = collate([examples[i] for i in range(len(examples))])
 
@@ -64,6 +64,7 @@ def trainer(data: Path, folder: Path, processes, **plan) -> Trainer:
         folder=folder,
         settings={"data": str(data)},
         processes=processes,
+        average=average,
     )
 
 
