@@ -240,7 +240,9 @@ def _write_tables(records: list[Record], out: Path) -> list[Row]:
     from mrfmask.depth.evaluate import summarise
     from mrfmask.depth.table import as_json, markdown
 
-    rows = sorted(summarise(records), key=lambda row: row.share)
+    rows = summarise(records)
+    fills = list(dict.fromkeys(row.reconstruction for row in rows))
+    rows.sort(key=lambda row: (row.share, fills.index(row.reconstruction)))
     if rows:
         _write(out / "table.md", markdown(rows).encode())
         _write(out / "table.json", as_json(rows).encode())

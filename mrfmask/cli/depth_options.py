@@ -12,7 +12,7 @@ from mrfmask.cli.journal import sha256_of
 from mrfmask.cli.settings import parse_size
 from mrfmask.depth.checkpoint import DepthModel, default_depth_model, load_depth_model
 from mrfmask.depth.maps import UNITS, Size
-from mrfmask.inference.method import check_choice
+from mrfmask.inference.method import check_choice, check_count
 
 # Names of no folder.
 NONE, DEFAULT = "none", "default"
@@ -87,12 +87,16 @@ def parse_phases(text: str) -> tuple[int, ...]:
     counts = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})\s*", part, flags=re.ASCII)
-        if not match or not 1 <= int(match[1]) <= MOST_PHASES:
-            raise ValueError(
-                f"--phases must be numbers in 1..{MOST_PHASES}; got {part!r}. Write e.g. 1,4."
-            )
-        counts.append(int(match[1]))
+        if not match:
+            raise ValueError(f"--phases must be whole numbers; got {part!r}. Write e.g. 1,4.")
+        counts.append(check_phases(int(match[1])))
     return tuple(sorted(set(counts)))
+
+
+def check_phases(count: int) -> int:
+    """The number of phases, if it can be one."""
+    check_count("--phases", count, 1, MOST_PHASES)
+    return count
 
 
 def check_data(data: Sequence[str], unit: str, size: str | None) -> Size | None:

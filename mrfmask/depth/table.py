@@ -10,8 +10,8 @@ from mrfmask.depth.metrics import PairedRatio
 
 # Heading and format of the metrics that a table shows; table.json has all of them.
 SHOWN = {
-    "rmse": ("RMSE [m]", ".3f"),
-    "mae": ("MAE [m]", ".3f"),
+    "rmse": ("RMSE", ".3f"),
+    "mae": ("MAE", ".3f"),
     "abs_rel": ("AbsRel", ".3f"),
     "delta_1": ("d<1.25", ".3f"),
 }
@@ -20,7 +20,7 @@ SHOWN = {
 def columns(rows: Sequence[Row]) -> list[str]:
     """The headings: what a row is about, metrics, ratios to the baselines there are, frames."""
     return [
-        *("budget", "method", "phases", "completed by"),
+        *("budget", "method", "phases", "fill"),
         *(heading for heading, _ in SHOWN.values()),
         *(f"RMSE / {name}" for name in _baselines(rows)),
         "frames",
@@ -43,8 +43,8 @@ def note(rows: Sequence[Row]) -> str:
     what = {"places": "places", "moments": "moments of one place, which says nothing of others"}
     known = " and ".join(what[name] for name in over if name)
     if not known:
-        return "Means over frames; there are too few places for an interval."
-    return f"Means over frames; in brackets 95 % intervals over {known}."
+        return "Means over frames, in metres; there are too few places for an interval."
+    return f"Means over frames, in metres; in brackets 95 % intervals over {known}."
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -70,4 +70,4 @@ def _ratio(row: Row, baseline: str) -> str:
     ratio: PairedRatio | None = row.ratios.get(baseline)
     if ratio is None:
         return ""
-    return f"{ratio.ratio:.3f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{ratio.ratio:.3f} [{ratio.low:.2f},{ratio.high:.2f}]"
