@@ -13,7 +13,7 @@ from mrfmask.depth.masking.density import IsingDensity
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.reconstruct import linear
 
-TRIED = (0.25, 0.5, 0.75, 1.0, 1.3)
+TRIED = (0.25, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2)
 # Frames that it is tried on.
 MOST = 60
 
