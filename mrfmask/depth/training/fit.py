@@ -106,7 +106,7 @@ def fit_bought(
 
 
 def before_later_phases(task: Task) -> Task:
-    """The same with the shares that are bought when later phases begin: what they go by is seen then.
+    """The same with the shares that have been bought when later phases begin.
 
     Args:
         task: with the shares that are bought in the end, in 4 phases.
