@@ -36,7 +36,17 @@ them.
 
 
 class DensityMaps(nn.Module, ABC):
-    """Base: maps of log-densities for the shares in SHARES, up to a constant an image."""
+    """Base: maps of log-densities for the shares in SHARES, up to a constant an image.
+
+    Attributes:
+        sharpness: factor of each share's map, 1 unless tuned; saved with the weights.
+    """
+
+    sharpness: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("sharpness", torch.ones(len(SHARES)))
 
     @abstractmethod
     def forward(
@@ -55,7 +65,7 @@ class DensityMaps(nn.Module, ABC):
         check_share("share", share)
         if share == 0:
             raise ValueError("share must be above 0; got 0. Nothing bought has no density.")
-        maps = self(picture)
+        maps = self(picture) * self.sharpness[:, None, None]
         low, high = (math.log(s) for s in SHARES)
         weight = min(max((math.log(share) - low) / (high - low), 0.0), 1.0)
         return torch.lerp(maps[:, 0], maps[:, 1], weight)
