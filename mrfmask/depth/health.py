@@ -1,4 +1,4 @@
-"""What is wrong with masks and with histories of errors: collapse, lattices, sameness, divergence."""
+"""Faults of masks and of histories: collapse, lattices, sameness, divergence."""
 
 from __future__ import annotations
 
@@ -184,9 +184,9 @@ def _lattice(on: np.ndarray, valid: np.ndarray) -> Finding | None:
     if value <= threshold:
         return None
     text = (
-        f"The picks prefer some of every {period} {lines} (V^2 = {value:.2f}, an even spread has less "
-        f"than {threshold:.2f}): the network prints its strides. Replace transposed convolutions "
-        "by interpolation or shuffled pixels, or choose by a repulsive model."
+        f"The picks prefer some of every {period} {lines} (V^2 = {value:.2f}; even spreads have "
+        f"less than {threshold:.2f}): the network prints its strides. Replace transposed "
+        "convolutions by interpolation or shuffled pixels, or choose by a repulsive model."
     )
     return Finding(kind="lattice", statistic=value, threshold=threshold, text=text)
 
