@@ -202,7 +202,7 @@ class Broken(Masking):
     def _choose(self, view, count):
         mask = MASKINGS["k_center"]()(view, count)
         pixels = {"count": mask, "valid": ~view.valid, "taken": view.taken}[self.how].nonzero()
-        mask[tuple(pixels[0])] ^= True
+        mask[tuple(pixels[-1 if self.how == "count" else 0])] ^= True
         if self.how != "count":  # as many as before
             pixels = (~mask & view.valid if self.how == "taken" else mask & view.valid).nonzero()
             mask[tuple(pixels[-1])] ^= True
