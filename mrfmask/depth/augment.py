@@ -40,7 +40,15 @@ def augment_with(
         frame: of any size.
         maps: values of its pixels; unlike depths they are not divided by the zoom.
         draws: as in `augment_frame`, whose frame this is.
+
+    Raises:
+        ValueError: maps of another size than the frame's.
     """
+    if maps.dim() != 3 or maps.shape[1:] != frame.depth.shape:
+        raise ValueError(
+            f"maps must have shape (maps, {', '.join(map(str, frame.depth.shape))}); got "
+            f"{tuple(maps.shape)}. They belong to the frame's pixels."
+        )
     uniform = torch.rand(9, generator=draws).tolist()
     noise = torch.randn(frame.picture.shape, generator=draws)
     height, width = frame.depth.shape

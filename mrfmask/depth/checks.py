@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
 
 from mrfmask.checks import check_mask
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raises unless an option is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}. Use a float.")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1]; got {value}. Choose a number in this range.")
 
 
 def check_depth(name: str, depth: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -18,21 +20,19 @@ from mrfmask.select import select
 SELECTORS = ("long_range", "poisson_disk", "poisson_disk", "random", "random")
 
 
-def error_maps(
-    frame: Frame, shares: tuple[float, ...], seed: int = 0
-) -> Float[Tensor, "shares height width"]:
+def error_maps(frame: Frame, shares: tuple[float, ...]) -> Float[Tensor, "shares height width"]:
     """The mean squared error of the linear fill over spread and random masks, 0 where not valid.
 
     The errors of a mask are divided by their mean over valid pixels, so that every mask counts
-    alike; units cancel.
+    alike; units cancel. Draws hang on the frame's name alone.
 
     Args:
         frame: with valid pixels enough for every share.
         shares: budgets, one map each.
-        seed: of the masks.
     """
     valid, depth = frame.valid[None], frame.depth[None]
     scores = torch.zeros_like(depth).where(valid, -torch.inf)
+    seed = crc32(frame.name.encode())
     maps = torch.zeros(len(shares), *frame.depth.shape)
     for row, share in enumerate(shares):
         for turn, name in enumerate(SELECTORS):
@@ -45,13 +45,13 @@ def error_maps(
 
 
 def cached_error_maps(
-    frame: Frame, shares: tuple[float, ...], seed: int, cache: FrameCache
+    frame: Frame, shares: tuple[float, ...], cache: FrameCache
 ) -> Float[Tensor, "shares height width"]:
     """The same, kept in float16."""
 
     def make() -> dict[str, np.ndarray]:
         # Half precision holds up to 65504: more than any pixel's share of a frame's error is worth.
-        maps = error_maps(frame, shares, seed).clamp(max=6e4)
+        maps = error_maps(frame, shares).clamp(max=6e4)
         return {"maps": maps.numpy().astype(np.float16)}
 
     return torch.from_numpy(cache.get(frame.name, make)["maps"]).float()

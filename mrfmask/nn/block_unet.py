@@ -17,7 +17,8 @@ HEAD_WIDTH = 16
 class BlockUNet(nn.Module):
     """Maps of an image: a U-Net sees blocks of 2x2 pixels, two further convolutions every pixel.
 
-    Before training all maps are 0. Images may have any size.
+    Before training all maps are 0. Images may have any size; those with an odd side are continued
+    by their last pixel meanwhile.
 
     Args:
         in_channels: channels of the image, at least 1.

@@ -7,6 +7,7 @@ import torch
 
 from mrfmask.depth import Frame, SyntheticFrames, augment_frame
 from mrfmask.depth import augment as depth_augment
+from mrfmask.depth.augment import augment_with
 from mrfmask.learn.augment import Augmented
 
 
@@ -99,3 +100,28 @@ def test_epochs_see_frames_otherwise():
     assert first.name == frames.names[2]
     assert torch.equal(first.picture, again.picture)
     assert not torch.equal(first.picture, other.picture)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_maps_go_the_way_of_the_depth(seed):
+    frame = SyntheticFrames(1, 2, (30, 40))[0]
+    numbers = torch.arange(1.0, 1201.0).reshape(30, 40)
+    maps = torch.stack([frame.depth, frame.valid.float(), numbers])
+    changed, (depth, valid, number) = augment_with(frame, maps, draws(seed))
+    alone = augment_frame(frame, draws(seed))
+    assert torch.equal(changed.picture, alone.picture)
+    assert torch.equal(changed.depth, alone.depth)
+    # Values are those of pixels of the frame, all of the same one; depth is divided by the zoom.
+    pixel = number.long() - 1
+    assert torch.equal(number, numbers.flatten()[pixel])
+    assert torch.equal(depth, frame.depth.flatten()[pixel])
+    assert torch.equal(valid > 0, changed.valid)
+    zoom = (depth / changed.depth)[changed.valid]
+    assert zoom.max() - zoom.min() < 1e-5
+    assert 1 <= zoom.mean() <= depth_augment.ZOOM + 0.05
+
+
+def test_maps_of_another_size_are_refused():
+    frame = SyntheticFrames(1, size=(30, 40))[0]
+    with pytest.raises(ValueError, match=r"maps must have shape \(maps, 30, 40\); got \(30, 40\)"):
+        augment_with(frame, frame.depth, draws(0))

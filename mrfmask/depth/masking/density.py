@@ -24,9 +24,12 @@ class IsingDensity(Masking):
     ``log rho = sharpness * trust * r + log_weight``, see `mm.LongRange`.
 
     Args:
-        net: from pictures to log-densities.
+        net: from pictures to log-densities; put into evaluation mode when it is used.
         sharpness: factor of its log-density, positive; below 1 where the net is far from home.
         exponent: s, see `mm.LongRange`.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it must be.
     """
 
     net: DensityNet
@@ -37,6 +40,11 @@ class IsingDensity(Masking):
     net_class: ClassVar = DensityNet
 
     def __post_init__(self) -> None:
+        if not isinstance(self.net, self.net_class):
+            raise TypeError(
+                f"net must be a {self.net_class.__name__} for {self.name}; got "
+                f"{type(self.net).__name__}. Train one, or load it by from_pretrained."
+            )
         check_positive("sharpness", self.sharpness)
         check_count("exponent", self.exponent, least=1, most=16)
 
@@ -48,7 +56,7 @@ class IsingDensity(Masking):
     @torch.no_grad()
     def _log_density(self, view: View, count: int) -> Float[Tensor, "batch height width"]:
         share = count / view.valid[0].numel()
-        return self.net.eval().log_density(view.picture, share).float().cpu()
+        return self.net.eval().log_density(view.picture, share).to(view.log_weight)
 
 
 @dataclass(frozen=True, kw_only=True)

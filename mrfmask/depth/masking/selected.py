@@ -44,3 +44,5 @@ def _selected(selector: str) -> type[Selected]:
 SELECTED: tuple[type[Selected], ...] = tuple(
     _selected(name) for name in SELECTORS if name not in ("top_k", "ising")
 )
+# Where pickle looks for them.
+globals().update({masking.__name__: masking for masking in SELECTED})

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from mrfmask.depth.masking import Masking
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training.density import train_density
+from mrfmask.depth.training.joint_methods import JOINT
+from mrfmask.depth.training.prior import train_prior
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -37,4 +40,8 @@ class Training(Protocol):
 
 
 # The trained masking methods by name.
-TRAININGS: dict[str, Training] = {}
+TRAININGS: dict[str, Training] = {
+    "prior": train_prior,
+    "ising_density": train_density,
+    **JOINT,
+}

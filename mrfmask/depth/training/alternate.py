@@ -234,6 +234,8 @@ class _Alternation:
     def run(self, rounds: int, polyak: float) -> None:
         """All rounds that are still to be done."""
         done = self._journal()
+        for record in done:
+            _stop_if_faulty(record, self.folder)
         self.notice("base: a predictor of masks of all kinds")
         predictor = self.fit(
             self.task,
@@ -246,8 +248,6 @@ class _Alternation:
         for number in range(1, rounds + 1):
             if done and not done[-1].best:
                 return
-            if number <= len(done):
-                _stop_if_faulty(done[number - 1], self.folder)
             learned_from = target.digest()
             masking, predictor = self._round(number, predictor, target.net)
             target.update(predictor)

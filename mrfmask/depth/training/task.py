@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import ConcatDataset, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from mrfmask.depth.budget import budget_of
-from mrfmask.depth.frames import Frames
+from mrfmask.depth.checks import check_share
+from mrfmask.depth.frames import Frame, JoinedFrames
 from mrfmask.depth.sources import open_frames
 from mrfmask.depth.splits import split_frames
 
@@ -25,7 +26,7 @@ class Task:
         test: frames that no training looks at.
         shares: budgets to learn for, shares of all pixels.
         seed: of everything random.
-        digest: tells these data from others.
+        digest: tells these data, and who gets which of them, from others.
     """
 
     train: Dataset
@@ -48,9 +49,12 @@ def make_task(
 ) -> Task:
     """Opens data sets, splits each by itself and joins the sides.
 
+    Names of frames are unique over all data sets, see `JoinedFrames`.
+
     Args:
-        specs: data sets, see `open_frames`.
-        shares: budgets; frames whose valid pixels are fewer than the largest asks for are left out.
+        specs: data sets, at least one, see `open_frames`.
+        shares: budgets, at least one; frames are left out whose valid pixels are fewer than the
+            largest asks for, or that have so few pixels that the smallest buys none.
         validation: share of every data set, see `split_frames`.
         test: likewise.
         seed: of the splits, and of the training.
@@ -58,46 +62,63 @@ def make_task(
         **options: of `open_frames`.
 
     Raises:
-        FileNotFoundError, ValueError: see `open_frames` and `split_frames`.
+        TypeError: a share is no number.
+        FileNotFoundError, ValueError: a share that is not in (0, 1], no frames for a side that
+            should have some; or see `open_frames` and `split_frames`.
     """
-    sides: tuple[list[Dataset], ...] = ([], [], [])
+    _check(specs, shares)
+    parts = [open_frames(spec, seed=seed, **options) for spec in specs]
+    frames = JoinedFrames(parts)
+    for path, reason in frames.left_out:
+        notice(f"Left out {path}: {reason}")
+    kept: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     digest = hashlib.sha256()
-    for spec in specs:
-        frames = open_frames(spec, seed=seed, **options)
-        for path, reason in frames.left_out:
-            notice(f"Left out {path}: {reason}")
-        split = split_frames(frames, validation, test, seed)
-        for side, indices in zip(sides, (split.train, split.validation, split.test), strict=True):
-            kept = [i for i in indices if _enough(frames, i, max(shares), notice)]
-            side.append(Subset(frames, kept))
-            for index in kept:
+    first, reason = 0, ""
+    for part in parts:
+        split = split_frames(part, validation, test, seed)
+        for side, indices in kept.items():
+            for index in (first + own for own in getattr(split, side)):
                 frame = frames[index]
-                digest.update(frame.name.encode())
+                if few := _too_few(frame, shares):
+                    reason = f"Left out {frame.name}: {few}"
+                    notice(reason)
+                    continue
+                indices.append(index)
+                digest.update(f"{side} {frame.name} {tuple(frame.depth.shape)}".encode())
                 for values in (frame.picture, frame.depth):
                     digest.update(values.numpy().tobytes())
-    train, held_out, tested = (ConcatDataset(side) for side in sides)
-    if not len(train):
-        raise ValueError(
-            f"--data must hold frames with valid pixels enough for {max(shares):.1%}; got none to "
-            "learn from. Lower the budget."
-        )
+        first += len(part)
+    for side, wanted in (("train", True), ("validation", validation > 0)):
+        if wanted and not kept[side]:
+            raise ValueError(
+                f"--data must hold frames for {side} that have pixels enough for the budgets; got "
+                f"none. Give more frames, or other budgets. {reason}"
+            )
     return Task(
-        train=train,
-        validation=held_out,
-        test=tested,
-        shares=shares,
+        **{side: Subset(frames, indices) for side, indices in kept.items()},
+        shares=tuple(shares),
         seed=seed,
         digest=digest.hexdigest()[:16],
     )
 
 
-def _enough(frames: Frames, index: int, share: float, notice: Callable[[str], None]) -> bool:
+def _check(specs: Sequence[str], shares: Sequence[float]) -> None:
+    if isinstance(specs, str) or not specs:
+        raise ValueError(f"specs must be a list of data sets; got {specs!r}. Use ['synthetic'].")
+    if not shares:
+        raise ValueError("shares must name a budget; got none. Use (0.01, 0.05).")
+    for share in shares:
+        check_share("shares", share)
+
+
+def _too_few(frame: Frame, shares: Sequence[float]) -> str:
+    """Why a budget cannot be had of a frame; empty if all can."""
     try:
-        budget_of(frames[index].valid, share)
+        for share in shares:
+            budget_of(frame.valid, share)
     except ValueError as error:
-        notice(f"Left out {frames.names[index]}: {error}")
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,7 @@ class Repeated(Dataset):
     """A data set as if it had `length` examples: short ones come again, each time changed anew.
 
     Attributes:
-        examples: the data set.
+        examples: the data set, not empty.
         length: examples a pass, so that passes of large and small data sets take as long.
     """
 
@@ -116,4 +137,6 @@ class Repeated(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index must lie in 0..{self.length - 1}; got {index}. See len().")
         return self.examples[index % len(self.examples)]
