@@ -58,7 +58,15 @@ def load_named_model(name: str) -> NamedModel:
             f"--checkpoint must name a folder that exists, or be {DEFAULT}; got {name}. Check the "
             "spelling."
         )
-    return NamedModel(load_depth_model(folder), _digest(folder))
+    try:
+        model = load_depth_model(folder)
+    except (FileNotFoundError, ValueError) as error:
+        # The argument has the option's name where it is typed.
+        text = str(error)
+        raise type(error)(
+            f"--checkpoint{text.removeprefix('folder')}" if text.startswith("folder ") else text
+        ) from error
+    return NamedModel(model, _digest(folder))
 
 
 def _digest(folder: Path) -> str:
