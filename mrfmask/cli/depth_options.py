@@ -69,6 +69,11 @@ def load_named_model(name: str) -> NamedModel:
     return NamedModel(model, _digest(folder))
 
 
+def default_folder() -> Path:
+    """Where the package has its model."""
+    return Path(str(files("mrfmask.depth"))) / DEFAULT
+
+
 def _digest(folder: Path) -> str:
     """Of the files of a model; those of its training, which lie beside them, do not matter."""
     parts = [folder / DEPTH_FILE]

