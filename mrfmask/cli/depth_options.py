@@ -49,9 +49,7 @@ def load_named_model(name: str) -> NamedModel:
         FileNotFoundError, RuntimeError, ValueError: there is none, or it cannot be read.
     """
     if name == DEFAULT:
-        return NamedModel(
-            default_depth_model(), _digest(Path(str(files("mrfmask.depth"))) / DEFAULT)
-        )
+        return NamedModel(default_depth_model(), _digest(default_folder()))
     folder = Path(name)
     if not folder.is_dir():
         raise FileNotFoundError(
