@@ -6,13 +6,23 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from mrfmask.cli.journal import sha256_of
 from mrfmask.cli.settings import parse_size
-from mrfmask.depth.checkpoint import DepthModel, default_depth_model, load_depth_model
+from mrfmask.depth.checkpoint import (
+    DEPTH_FILE,
+    MASKING_FOLDER,
+    PREDICTOR_FOLDER,
+    WEIGHT_FOLDER,
+    DepthModel,
+    default_depth_model,
+    load_depth_model,
+)
 from mrfmask.depth.maps import UNITS, Size
 from mrfmask.inference.method import check_choice, check_count
+from mrfmask.nn.hub import CONFIG, WEIGHTS
 
 # Names of no folder.
 NONE, DEFAULT = "none", "default"
@@ -39,23 +49,34 @@ def load_named_model(name: str) -> NamedModel:
         FileNotFoundError, RuntimeError, ValueError: there is none, or it cannot be read.
     """
     if name == DEFAULT:
-        from mrfmask.depth import checkpoint
-
-        model = default_depth_model()
-        return NamedModel(model, _digest(Path(checkpoint.__file__).parent / "default"))
+        return NamedModel(default_depth_model(), _digest(default_folder()))
     folder = Path(name)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"--checkpoint must name a folder that exists, or be {DEFAULT}; got {name}. Check the "
             "spelling."
         )
-    return NamedModel(load_depth_model(folder), _digest(folder))
+    try:
+        model = load_depth_model(folder)
+    except (FileNotFoundError, ValueError) as error:
+        # The argument has the option's name where it is typed.
+        text = str(error)
+        raise type(error)(
+            f"--checkpoint{text.removeprefix('folder')}" if text.startswith("folder ") else text
+        ) from error
+    return NamedModel(model, _digest(folder))
+
+
+def default_folder() -> Path:
+    """Where the package has its model."""
+    return Path(str(files("mrfmask.depth"))) / DEFAULT
 
 
 def _digest(folder: Path) -> str:
     """Of the files of a model; those of its training, which lie beside them, do not matter."""
-    parts = [folder / "depth.json", *sorted(folder.glob("*/config.json"))]
-    parts += sorted(folder.glob("*/model.safetensors"))
+    parts = [folder / DEPTH_FILE]
+    for name in (MASKING_FOLDER, PREDICTOR_FOLDER, WEIGHT_FOLDER):
+        parts += sorted(p for p in (folder / name).rglob("*") if p.name in (CONFIG, WEIGHTS))
     text = "".join(sha256_of(path) for path in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

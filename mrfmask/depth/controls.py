@@ -105,7 +105,7 @@ class Flat(Control):
 
 @dataclass(frozen=True, kw_only=True)
 class Greedy(Control):
-    """A ceiling that knows all depths: it buys where linear interpolation is worst, in rounds.
+    """A ceiling, on average, that knows all depths: buys where linear interpolation is worst.
 
     Errors are squared and smoothed a little. In a round, picks go to the largest ones at some
     distance from each other; then errors are computed anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import torch
@@ -9,17 +10,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from mrfmask.depth.density_net import DensityMaps
 from mrfmask.depth.masking import IsingDensity, Masking, View
-from mrfmask.nn import MaskNet
+from mrfmask.depth.tiles import long_range_in_tiles
 
 # Networks are trained on 100x100 pixels that stand for 350x350 or so: a picture's shorter side is
 # reduced to about as many.
 SHORT_SIDE = 128
-# The long-range model looks at every pixel for every pick: more products of the two take minutes.
-MOST_WORK = 2**33
 
 
+@torch.no_grad()
 def choose_at_full_size(
     masking: Masking, picture: Float[Tensor, "3 height width"], count: int, seed: int = 0
 ) -> Bool[Tensor, "height width"]:
@@ -35,19 +34,23 @@ def choose_at_full_size(
         seed: of methods that draw.
 
     Raises:
-        ValueError: another number of pixels than there are, or so many that it would take hours.
+        ValueError: another number of pixels than there are.
     """
     height, width = picture.shape[1:]
     if not 1 <= count <= height * width:
         raise ValueError(
-            f"budget must buy a pixel, and at most the {height * width} of a picture of "
+            f"--budget must buy a pixel, and at most the {height * width} of a picture of "
             f"{height}x{width}; got {count}. Change it."
         )
-    if isinstance(masking, IsingDensity) and count * height * width > MOST_WORK:
-        raise ValueError(
-            f"size must be less for {count} pixels of {height}x{width}, which would take long; got "
-            "more than 2^33 of their product. Reduce the picture, e.g. with --size 480x640."
-        )
+    size = _reduced_size(height, width)
+    if isinstance(masking, IsingDensity):
+        share = count / (height * width)
+        scores = masking.net.eval().log_density(_resize(picture[None], size), share)
+        scores = interpolate(scores.float().cpu()[:, None], (height, width), mode="bilinear")
+        scores = masking.sharpness * scores[0, 0]
+        return long_range_in_tiles(scores, count, masking.exponent)
+    if masking.net_class is not None:
+        masking = replace(masking, net=_seeing(masking.net, size))
     zeros = torch.zeros(1, height, width)
     view = View(
         picture=picture[None],
@@ -57,42 +60,36 @@ def choose_at_full_size(
         trust=1.0,
         seeds=[seed],
     )
-    return _reduced(masking, height, width)(view, count)[0]
+    return masking(view, count)[0]
 
 
-def _reduced(masking: Masking, height: int, width: int) -> Masking:
-    """The method with a network that looks at reduced pictures."""
-    short = min(height, width)
-    if masking.net_class is None or short <= SHORT_SIDE:
-        return masking
-    size = (round(height * SHORT_SIDE / short), round(width * SHORT_SIDE / short))
-    kind = _ReducedMaskNet if isinstance(masking.net, MaskNet) else _ReducedDensity
-    return replace(masking, net=kind(masking.net, size))
-
-
-class _ReducedDensity(nn.Module):
-    """Stands in for `DensityMaps`."""
-
-    def __init__(self, net: DensityMaps, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.net, self.size = net, size
-
-    def log_density(self, picture: Tensor, share: float) -> Tensor:
-        maps = self.net.log_density(_resize(picture, self.size), share)[:, None]
-        return interpolate(maps, tuple(picture.shape[2:]), mode="bilinear")[:, 0]
-
-
-class _ReducedMaskNet(nn.Module):
-    """Stands in for `MaskNet`; features are interpolated, potentials are made of them as ever."""
-
-    def __init__(self, net: MaskNet, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.net, self.size, self.head = net, size, net.head
-
-    def body(self, picture: Tensor) -> Tensor:
-        features = self.net.body(_resize(picture, self.size))
-        return interpolate(features, tuple(picture.shape[2:]), mode="bilinear")
+def _reduced_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, SHORT_SIDE / min(height, width))
+    return round(scale * height), round(scale * width)
 
 
 def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(picture.shape[2:]) == size:
+        return picture
     return interpolate(picture, size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _seeing(net: nn.Module, size: tuple[int, int]) -> nn.Module:
+    """The same `MaskNet`, but that features are made of the reduced picture and interpolated."""
+    seeing = copy.copy(net)
+    # Else the body below would become that of the original, too.
+    seeing._modules = dict(net._modules)
+    seeing.body = _ReducedBody(net.body, size)
+    return seeing
+
+
+class _ReducedBody(nn.Module):
+    def __init__(self, body: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.body, self.size = body, size
+
+    def forward(self, picture: Tensor) -> Tensor:
+        features = self.body(_resize(picture, self.size))
+        if features.shape[2:] == picture.shape[2:]:
+            return features
+        return interpolate(features, tuple(picture.shape[2:]), mode="bilinear")
