@@ -7,6 +7,7 @@ from typing import Protocol
 
 from mrfmask.depth.masking import Masking
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training.ssvm import train_ssvm
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -37,4 +38,4 @@ class Training(Protocol):
 
 
 # The trained masking methods by name.
-TRAININGS: dict[str, Training] = {}
+TRAININGS: dict[str, Training] = {"ising_ssvm": train_ssvm}
