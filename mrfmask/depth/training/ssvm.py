@@ -159,7 +159,7 @@ def train_ssvm(
 
 
 def truth_of(predictor: Predictor) -> WorstError:
-    """The pseudo-ground-truth to learn from; for the linear fill if the predictor needs pictures."""
+    """What to learn from; it is good for the linear fill if the predictor needs a picture."""
     target = linear_target if predictor.picture else predictor_target(predictor)
     return WorstError(target=target, first=SPREAD)
 
