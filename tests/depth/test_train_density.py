@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -21,11 +22,14 @@ SIZE = (24, 32)
 
 
 def half_rough(number: int, side: int) -> Frame:
-    """Depth is smooth on one half and rough on the other, where the picture is bright."""
+    """Depth is smooth on one half; on the other, where the picture is bright, it has waves."""
     draws = torch.Generator().manual_seed(number)
     bright = torch.zeros(SIZE)
     bright[:, 16 * side : 16 * side + 16] = 1
-    depth = 4 + 0.02 * torch.arange(32.0) + bright * torch.rand(SIZE, generator=draws)
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(32.0), indexing="ij")
+    across, along = 2 * math.pi * torch.rand(2, generator=draws)
+    waves = torch.sin(math.pi * columns / 7 + across) * torch.sin(math.pi * rows / 7 + along)
+    depth = 4 + 0.02 * columns + bright * waves
     picture = (0.2 + 0.6 * bright + 0.05 * torch.rand(3, *SIZE, generator=draws)).clamp(0, 1)
     valid = torch.ones(SIZE, dtype=torch.bool)
     return Frame(picture, depth, valid, f"place{number}", f"set/{number}")
@@ -104,11 +108,10 @@ class Bright(PositionPrior):
 
 
 def test_sharpness_grows_with_what_a_density_is_worth():
-    right, wrong = (
-        tune_sharpness(Prior(net=Bright(sign)), SWAPPED.validation) for sign in (1, -1)
-    )
-    assert (wrong.net.sharpness == TRIED[0]).all()
-    assert (right.net.sharpness > TRIED[0]).all()
+    right, wrong = (tune_sharpness(Prior(net=Bright(sign)), SWAPPED.validation) for sign in (1, -1))
+    # At the smaller share, 8 picks, chance decides.
+    assert wrong.net.sharpness[1] == TRIED[0]
+    assert right.net.sharpness[1] >= 0.75
 
 
 def test_sharpness_stays_where_no_frame_has_pixels_enough():
