@@ -39,6 +39,10 @@ class JointTraining(ABC):
     The masks are of cells of pixels, as `GridMasking` will choose them, for a share of the task
     drawn anew for every step. The predictor is not looked at: `soft_fill` takes its place.
 
+    What is learned from are draws, or masks of perturbed models, and what is bought is the best
+    mask. That of independent cells bunches where they are likely and leaves the rest bare: it can
+    be worse than random picks however much the loss has fallen. Couplings that repel prevent it.
+
     Attributes:
         name: of the masking in MASKINGS.
         coupling: of the network's head, see `IsingHead`.
