@@ -41,7 +41,8 @@ class JointTraining(ABC):
 
     What is learned from are draws, or masks of perturbed models, and what is bought is the best
     mask. That of independent cells bunches where they are likely and leaves the rest bare: it can
-    be worse than random picks however much the loss has fallen. Couplings that repel prevent it.
+    be worse than random picks however much the loss has fallen; repelling couplings work against
+    that.
 
     Attributes:
         name: of the masking in MASKINGS.
