@@ -39,7 +39,7 @@ from mrfmask.nn import MaskNet
 # cells for every pick.
 SPREAD, CELLS_PER_PICK = 0.4, 3
 # Standard deviation, in cells, of the smoothing of picks that makes their density.
-BLUR = 1.5
+BLUR = 0.8
 # The picture and the place of every pixel; channels dropped in training.
 CHANNELS, DROPOUT = 5, 0.15
 WIDTH, COUPLING = 8, "associative"
