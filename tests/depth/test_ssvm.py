@@ -23,7 +23,7 @@ from mrfmask.learn.plan import Plan
 from mrfmask.nn import MaskNet
 
 SHARES = (0.03,)
-PLAN = Plan(epochs=4, batch=4, learning_rate=0.01, weight_decay=0.05, save_every_s=1e-3)
+PLAN = Plan(epochs=6, batch=4, learning_rate=0.01, weight_decay=0.05, save_every_s=1e-3)
 
 
 class Boxes(Frames):

@@ -26,7 +26,7 @@ from mrfmask.depth.masking.grid import (
 )
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.pseudo_truth import linear_target, predictor_target
-from mrfmask.depth.pseudo_truth.pseudo_truth import errors
+from mrfmask.depth.pseudo_truth.pseudo_truth import errors, smoothed
 from mrfmask.depth.pseudo_truth.worst_error import WorstError
 from mrfmask.depth.training.budget_hinge import budget_hinge
 from mrfmask.depth.training.task import Task
@@ -38,6 +38,8 @@ from mrfmask.nn import MaskNet
 # Share of the budget that is laid out evenly before the model is asked, as in the pseudo-truth, and
 # cells for every pick.
 SPREAD, CELLS_PER_PICK = 0.4, 3
+# Standard deviation, in cells, of the smoothing of picks that makes their density.
+BLUR = 0.8
 # The picture and the place of every pixel; channels dropped in training.
 CHANNELS, DROPOUT = 5, 0.15
 WIDTH, COUPLING = 8, "associative"
@@ -102,13 +104,32 @@ def hinge_of(net: MaskNet, batch: list[Marked]) -> Float[Tensor, ""]:
             valid = marked.frame.valid
             side = cells.cell_side(valid, int(picked.sum()), CELLS_PER_PICK)
             choice = open_cells(valid & ~taken, taken, side)
-            extra = cells.some(picked[None], side) & choice
-            if extra.any() and not torch.equal(extra[0], choice):
+            extra = densest(picked & ~taken, valid, choice, side)
+            if extra.any() and not torch.equal(extra, choice):
                 model = cell_model(net, features[image : image + 1], side)
                 model = clamped(model, choice, taken, side)
-                target = extra | cells.some(taken[None], side)
+                target = extra[None] | cells.some(taken[None], side)
                 values.append(budget_hinge(model, target) / extra.sum())
     return torch.stack(values).mean() if values else 0.0 * features.sum()
+
+
+def densest(
+    picks: Bool[Tensor, "height width"],
+    valid: Bool[Tensor, "height width"],
+    choice: Bool[Tensor, "rows columns"],
+    side: int,
+) -> Bool[Tensor, "rows columns"]:
+    """As many cells of `choice` as there are picks: those where picks are densest.
+
+    Which of two neighbours was picked is chance. A hinge learns nothing at all where every cell is
+    more often off than on, and so the target is what can be foreseen: the smoothed density.
+    """
+    total, area = smoothed(torch.stack([picks, valid]).float(), BLUR * side)
+    density = cells.mean_of(total / area.clamp(min=1e-3), valid, side).where(choice, -1.0)
+    count = min(int(picks.sum()), int(choice.sum()))
+    on = torch.zeros(choice.numel(), dtype=torch.bool)
+    on[density.flatten().topk(count).indices] = True
+    return on.reshape(choice.shape)
 
 
 def train_ssvm(
