@@ -5,6 +5,20 @@ and both are trained together on synthetic frames. The same network is trained o
 k-center masks with as many pixels, for comparison. Run it with::
 
     python examples/mask_layer_in_depth_net.py --steps 300 --budget 0.04 --out masks.png
+
+With these options and seed 0, on 60 frames that were not seen, masks of 51 pixels gave:
+
+    masks     estimator         error  to random
+    random                     0.1214      1.000
+    k_center                   0.0942      0.776
+    learned   score_function   0.0948      0.781
+    learned   gumbel           0.1082      0.891
+    learned   tv_prox          0.1145      0.943
+
+So the learned mask is much better than random, and as good as k-center, whose even masks it starts
+from: 300 steps do not teach it more. `score_function` has an unbiased gradient, and four masks a
+picture; straight-through gradients are biased, and lead it away from good masks. One seed: a
+difference of a few per cent means nothing.
 """
 
 from __future__ import annotations
