@@ -60,7 +60,7 @@ def test_imports_point_downwards(path):
     [
         (("pulp",), {"inference/ilp.py"}),
         (("cupy",), {"cuda.py"}),
-        (("matplotlib",), {"bench/picture.py", "cli/path_picture.py"}),
+        (("matplotlib",), {"bench/picture.py", "cli/path_picture.py", "depth/pictures.py"}),
         (("rich", "typer"), {"cli"}),
         (("huggingface_hub",), {"nn/hub.py"}),
     ],

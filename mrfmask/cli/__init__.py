@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mrfmask.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from mrfmask.cli.bench import bench
+from mrfmask.cli.depth import depth
 from mrfmask.cli.doctor import doctor
 from mrfmask.cli.infer import EXAMPLES, infer
 from mrfmask.cli.methods import methods
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command(epilog=EXAMPLES)(infer)
 app.command(epilog=PATH_EXAMPLES)(path)
 app.add_typer(train, name="train")
+app.add_typer(depth, name="depth")
 app.command()(methods)
 app.command()(doctor)
 app.command(epilog=BENCH_EXAMPLES)(bench)

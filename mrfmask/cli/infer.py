@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrfmask.cli.checkpoint import load_checkpoint
-from mrfmask.cli.inputs import check_pictures, find_inputs
+from mrfmask.cli.checkpoint import Checkpoint, load_checkpoint
+from mrfmask.cli.inputs import Input, check_pictures, find_inputs
 from mrfmask.cli.journal import Journal
 from mrfmask.cli.report import Report, print_error
 from mrfmask.cli.run import key, output_names, run
-from mrfmask.cli.selection import check_selection
-from mrfmask.cli.settings import check_settings
+from mrfmask.cli.selection import SelectSettings, check_selection
+from mrfmask.cli.settings import Settings, check_settings
 from mrfmask.cli.work import USAGE, Job, carry_out
 from mrfmask.select import SELECTORS
 
+if TYPE_CHECKING:
+    from mrfmask.cli.depth_infer import DepthSettings
+
 EXAMPLES = """**Examples**
+
+Where to measure depth, for 1 % of the pixels, by the model that comes with the package:
+
+    mrfmask infer photo.jpg --out masks
+
+The same for 2 %, by a model of your own:
+
+    mrfmask infer photo.jpg --out masks --checkpoint runs/rooms --budget 2%
 
 Cut the bright foreground out of a photo, exactly:
 
-    mrfmask infer photo.jpg --out masks
+    mrfmask infer photo.jpg --out cut --potentials contrast
 
 Where to measure in all pictures of a folder, at 48x64 pixels, with a lower bar:
 
@@ -100,10 +112,12 @@ def infer(
         ),
     ] = None,
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="DIR",
-            help="A network that `mrfmask train` saved gives the potentials.",
+            metavar="DIR|default",
+            help="A network that `mrfmask train` saved gives the potentials; a model of `mrfmask "
+            "depth train`, or the one that comes with the package, says where to measure depth. "
+            "Default, if --budget and --size are all that is asked for: default.",
             show_default=False,
             rich_help_panel="Pictures",
         ),
@@ -123,8 +137,9 @@ def infer(
         str | None,
         typer.Option(
             metavar="N|P%",
-            help="Pixels on: a number, or a share of all, e.g. 2%. Chosen with --select, drawn "
-            "with --task sample; --method kawasaki has their marginals.",
+            help="Pixels on: a number, or a share of all, e.g. 2%. Chosen by a depth model "
+            "(1% if left out) or with --select, drawn with --task sample; --method kawasaki has "
+            "their marginals.",
             show_default=False,
             rich_help_panel="Budget",
         ),
@@ -194,7 +209,7 @@ def infer(
         typer.Option("--overwrite", help="Do everything again, also what is done already."),
     ] = False,
 ) -> None:
-    """Compute masks, marginals or samples for pictures and files of potentials.
+    """Say where to measure depth in pictures; or compute masks, marginals or samples.
 
     For each input DIR gets NAME.mask.png (white is on), NAME.overlay.png (the mask in blue over
     the picture), for marginals NAME.marginals.png (16 bit), and one line in results.jsonl with
@@ -203,13 +218,43 @@ def infer(
     Stop it at any time: the same command goes on where it was. An image is skipped if the SHA-256
     of its file, the settings and the files written for it are the same as before.
     """
+    # What a depth model has no use for; without any of them, and without a seed, one is meant.
+    others = {
+        "--task": task,
+        "--method": method,
+        "--potentials": potentials,
+        "--weight": weight,
+        "--select": select,
+        "--beta": beta is not None,
+        "--sweeps": sweeps is not None,
+        "--time-limit": time_limit is not None,
+        "--device": device,
+        "--npz": npz,
+    }
     try:
-        network = None if checkpoint is None else load_checkpoint(checkpoint)
-        if select is None:
+        images = find_inputs(inputs, out)
+        free = not any(others.values()) and seed is None
+        if _asks_for_depth(checkpoint, images, free):
+            from mrfmask.cli.depth_infer import check_depth
+
+            settings: Settings | SelectSettings | DepthSettings = check_depth(
+                checkpoint=checkpoint, budget=budget, seed=seed, size=size, others=others
+            )
+        elif select is not None:
+            del others["--select"]
+            settings = check_selection(
+                select=select,
+                budget=budget,
+                seed=seed,
+                size=size,
+                others=others,
+                checkpoint=_load(checkpoint),
+            )
+        else:
             if budget is not None and task in (None, "map"):
                 raise ValueError(
-                    "--budget must come with --select, or with --task sample or marginals; got "
-                    f"--budget {budget} alone. Write e.g. --select long_range."
+                    "--budget must come with a depth model, with --select, or with --task sample "
+                    f"or marginals; got --budget {budget} without. Write e.g. --select long_range."
                 )
             settings = check_settings(
                 task=task or "map",
@@ -224,28 +269,8 @@ def infer(
                 size=size,
                 device=device or "cpu",
                 npz=npz,
-                checkpoint=network,
+                checkpoint=_load(checkpoint),
             )
-        else:
-            settings = check_selection(
-                select=select,
-                budget=budget,
-                seed=seed,
-                size=size,
-                others={
-                    "--task": task,
-                    "--method": method,
-                    "--potentials": potentials,
-                    "--weight": weight,
-                    "--beta": beta is not None,
-                    "--sweeps": sweeps is not None,
-                    "--time-limit": time_limit is not None,
-                    "--device": device,
-                    "--npz": npz,
-                },
-                checkpoint=network,
-            )
-        images = find_inputs(inputs, out)
         check_pictures(
             images,
             {
@@ -265,3 +290,31 @@ def infer(
         run=lambda image: run(image, settings, out),
     )
     carry_out(job, images, journal, Report(len(images)), overwrite)
+
+
+def _load(checkpoint: str | None) -> Checkpoint | None:
+    return None if checkpoint is None else load_checkpoint(Path(checkpoint))
+
+
+def _asks_for_depth(checkpoint: str | None, images: Sequence[Input], free: bool) -> bool:
+    """Whether a depth model is to choose: it was named, or (`free`) nothing else was."""
+    if checkpoint is None:
+        pictures = [image.is_picture for image in images]
+        if free and any(pictures) and not all(pictures):
+            raise ValueError(
+                "INPUT must be pictures alone, or potentials alone, where nothing says what to do; "
+                "got both. Name e.g. --task map."
+            )
+        return free and all(pictures)
+    from mrfmask.cli.depth_options import DEFAULT
+    from mrfmask.depth.checkpoint import depth_model_at
+
+    if checkpoint != DEFAULT and not depth_model_at(checkpoint):
+        return False
+    for image in images:
+        if not image.is_picture:
+            raise ValueError(
+                f"INPUT must be pictures for a depth model; got {image.path} with --checkpoint "
+                f"{checkpoint}. Leave it out."
+            )
+    return True

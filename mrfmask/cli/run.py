@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,11 +30,14 @@ from mrfmask.files import (
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
 
+if TYPE_CHECKING:
+    from mrfmask.cli.depth_infer import DepthSettings
+
 # A file of potentials is read once for all its images, which come one after another.
 _load_last = functools.lru_cache(maxsize=1)(load_model)
 
 
-def output_names(image: Input, settings: Settings | SelectSettings) -> list[str]:
+def output_names(image: Input, settings: Settings | SelectSettings | DepthSettings) -> list[str]:
     """The files of an image, relative to the output folder."""
     endings = ["mask.png", "overlay.png"]
     endings += ["marginals.png"] * (settings.task == "marginals")
@@ -43,12 +46,14 @@ def output_names(image: Input, settings: Settings | SelectSettings) -> list[str]
     return [f"{image.stem}.{ending}" for ending in endings]
 
 
-def key(image: Input, settings: Settings | SelectSettings) -> tuple[str, int | None, str]:
+def key(
+    image: Input, settings: Settings | SelectSettings | DepthSettings
+) -> tuple[str, int | None, str]:
     """What the journal knows the image and these settings by."""
     return key_of(_heading(image, settings))
 
 
-def run(image: Input, settings: Settings | SelectSettings, folder: Path) -> Record:
+def run(image: Input, settings: Settings | SelectSettings | DepthSettings, folder: Path) -> Record:
     """Does one image, writes its files and returns its line of results.jsonl.
 
     Raises:
@@ -85,7 +90,7 @@ def run(image: Input, settings: Settings | SelectSettings, folder: Path) -> Reco
 
 
 def read_input(
-    image: Input, settings: PictureSettings | SelectSettings
+    image: Input, settings: PictureSettings | SelectSettings | DepthSettings
 ) -> tuple[Tensor, IsingGrid]:
     """The picture (3, height, width) and the model of one image."""
     if image.is_picture:
@@ -100,7 +105,7 @@ def read_input(
     return _picture_of(model.unary[0]), model
 
 
-def _heading(image: Input, settings: Settings | SelectSettings) -> Record:
+def _heading(image: Input, settings: Settings | SelectSettings | DepthSettings) -> Record:
     return {**image.heading, "settings": settings.record(image.is_picture)}
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
-from mrfmask.files import write_whole
+from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
 
 Arrays = dict[str, np.ndarray]
 
@@ -20,8 +20,8 @@ class FrameCache:
 
     Args:
         folder: made if need be; it belongs to the cache alone.
-        key: says what the arrays hang on, e.g. a digest of a network's weights. Files made with
-            another key are deleted.
+        key: says what the arrays hang on, e.g. `digest_of` a network. Files made with another key
+            are deleted.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -32,17 +32,35 @@ class FrameCache:
                 if other.is_dir() and other.name != digest:
                     shutil.rmtree(other)
         self.folder.mkdir(parents=True, exist_ok=True)
+        for part in self.folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
+            part.unlink(missing_ok=True)  # what a killed run was writing
 
     def get(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The arrays of the frame `name`: read, or made and written."""
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, zipfile.BadZipFile):
-            path.unlink()  # not ours to mend: made again
-        arrays = make()
-        write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+        arrays = _read(path)
+        if arrays is None:
+            arrays = make()
+            write_whole(path, lambda file: np.savez_compressed(file, **arrays))
         return arrays
+
+
+def _read(path: Path) -> Arrays | None:
+    """What a file holds; None if there is none, or it is broken."""
+    try:
+        with open(path, "rb") as file:
+            return dict(np.load(file, allow_pickle=False).items())
+    except FileNotFoundError:
+        return None
+    # Damaged files make the reader raise almost anything: BadZipFile, EOFError, zlib.error, ...
+    except Exception:
+        return None
+
+
+def digest_of(net: nn.Module) -> str:
+    """Tells a network's weights from others, to the last bit."""
+    digest = hashlib.sha256(type(net).__name__.encode())
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -15,19 +15,17 @@ from typing import Any
 from torch import nn
 
 from mrfmask.depth.masking import MASKINGS, Masking
-from mrfmask.depth.neighbour_variance import neighbour_variance
-from mrfmask.depth.phases import Phases, Weight
+from mrfmask.depth.phases import Phases
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.saved_weights import NETS, put_together, taken_apart
 from mrfmask.files import reason, write_whole
 from mrfmask.nn.hub import CARD, CONFIG, WEIGHTS
 
 FORMAT_VERSION = 1
 DEPTH_FILE = "depth.json"
-MASKING_FOLDER, PREDICTOR_FOLDER = "masking", "predictor"
+MASKING_FOLDER, PREDICTOR_FOLDER, WEIGHT_FOLDER = "masking", "predictor", "weight"
+MOST_NETS = 1000
 KEYS = ("version", "method", "options", "predictor", "phases", "budget", "info")
-# What a later phase may go by, by the name that depth.json has for it. One with a network would
-# keep it in a folder of its own beside those of the masking and the predictor.
-PHASE_WEIGHTS: dict[str, Weight] = {"variance": neighbour_variance}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,19 +72,16 @@ class DepthModel:
             )
         if not 0 < self.budget <= 1:
             raise ValueError(f"budget must lie in (0, 1]; got {self.budget}. 1 % is 0.01.")
-        _name_of(self.phases.weight)
-        if _through_json(self.info) != self.info:
-            raise ValueError(
-                f"info must hold what JSON can: text, finite numbers, lists; got {self.info!r}. "
-                "Turn the rest into text."
-            )
+        taken_apart(self.phases.weight)
+        check_info(self.info)
 
     def save(self, folder: str | os.PathLike, *, half: bool = False) -> None:
         """Writes it to a folder that `load_depth_model` reads; the same model gives the same bytes.
 
         The folder holds ``masking/`` and ``predictor/``, if these have networks, as their
-        ``save_pretrained`` writes them, and ``depth.json`` with all else, written last: a folder
-        without it holds no model. Other files in the folder are left alone.
+        ``save_pretrained`` writes them, those of the phases' weight in ``weight/``, and
+        ``depth.json`` with all else, written last: a folder without it holds no model. Other files
+        in the folder are left alone.
 
         Args:
             folder: made if need be; a model that is there already is replaced.
@@ -105,12 +100,13 @@ class DepthModel:
                 f"folder must not be a file; got {str(folder)!r}. Name a folder, new or old."
             )
         phases = {f.name: getattr(self.phases, f.name) for f in fields(Phases)}
+        weight, weight_nets = taken_apart(self.phases.weight)
         content = {
             "version": FORMAT_VERSION,
             "method": self.masking.name,
             "options": self.masking.options(),
             "predictor": self.predictor is not None,
-            "phases": phases | {"weight": _name_of(self.phases.weight)},
+            "phases": phases | {"weight": weight, "weight_nets": len(weight_nets)},
             "budget": self.budget,
             "info": dict(self.info),
         }
@@ -118,16 +114,30 @@ class DepthModel:
         folder.mkdir(parents=True, exist_ok=True)
         # Or a kill below would leave networks of two models under one description.
         (folder / DEPTH_FILE).unlink(missing_ok=True)
+        for name in (MASKING_FOLDER, PREDICTOR_FOLDER, WEIGHT_FOLDER):
+            _remove_nets(folder / name)
         nets = {
             MASKING_FOLDER: getattr(self.masking, "net", None),
             PREDICTOR_FOLDER: self.predictor,
+            **{f"{WEIGHT_FOLDER}/{k}": net for k, net in enumerate(weight_nets)},
         }
         for name, net in nets.items():
-            if net is None:
-                _remove_net(folder / name)
-            else:
+            if net is not None:
                 net.save_pretrained(folder / name, half=half)
         write_whole(folder / DEPTH_FILE, lambda file: file.write(text.encode()))
+
+
+def check_info(info: Mapping[str, Any]) -> None:
+    """Raises unless JSON gives the facts back as they are."""
+    try:
+        same = json.loads(json.dumps(dict(info), allow_nan=False)) == info
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ValueError(
+            f"info must hold what JSON can: text, finite numbers, lists; got {info!r}. Turn the "
+            "rest into text."
+        )
 
 
 def depth_model_at(folder: str | os.PathLike) -> bool:
@@ -157,12 +167,14 @@ def load_depth_model(folder: str | os.PathLike) -> DepthModel:
     predictor = None
     if content["predictor"]:
         predictor = Predictor.from_pretrained(_inside(folder, PREDICTOR_FOLDER))
+    phases = dict(content["phases"])
+    inside = [f"{WEIGHT_FOLDER}/{k}" for k in range(phases.pop("weight_nets"))]
+    folders = {name: _inside(folder, name) for name in inside}
     try:
-        phases = content["phases"]
         return DepthModel(
             masking=kind(**content["options"], **nets),
             predictor=predictor,
-            phases=Phases(**phases | {"weight": PHASE_WEIGHTS[phases["weight"]]}),
+            phases=Phases(**phases | {"weight": put_together(phases["weight"], folders)}),
             budget=content["budget"],
             info=content["info"],
         )
@@ -216,13 +228,19 @@ def _read(path: Path) -> dict[str, Any]:
         )
     for name, value, choices in (
         ("method", content["method"], MASKINGS),
-        ("weight", content["phases"].get("weight"), PHASE_WEIGHTS),
+        ("weight", content["phases"].get("weight"), NETS),
     ):
         if not isinstance(value, str) or value not in choices:
             raise ValueError(
                 f"{name} must be one of {', '.join(choices)}; got {value!r} in {str(path)!r}. Use "
                 "the mrfmask that wrote it."
             )
+    number = content["phases"].get("weight_nets")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MOST_NETS:
+        raise ValueError(
+            f"weight_nets must lie in 0..{MOST_NETS}; got {number!r} in {str(path)!r}. Save the "
+            "model again."
+        )
     return content
 
 
@@ -235,12 +253,13 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _remove_net(folder: Path) -> None:
-    """Removes a network of an earlier model; folders with other files stay."""
-    for name in (CONFIG, WEIGHTS, CARD):
-        (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
+def _remove_nets(folder: Path) -> None:
+    """Removes networks of an earlier model, in a folder or below it; other files stay."""
+    for place in (*folder.glob("[0-9]*"), folder):
+        for name in (CONFIG, WEIGHTS, CARD):
+            (place / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            place.rmdir()
 
 
 def _check_masking(masking: Any) -> None:
@@ -268,20 +287,3 @@ def _check_masking(masking: Any) -> None:
             f"masking must have a net that its folder describes; got one with {outside[0]} of "
             "another library. Use the network of mrfmask."
         )
-
-
-def _name_of(weight: Weight) -> str:
-    for name, known in PHASE_WEIGHTS.items():
-        if weight is known:
-            return name
-    raise ValueError(
-        f"phases must weigh by one of {', '.join(PHASE_WEIGHTS)}; got {weight!r}. Others cannot be "
-        "saved by a name."
-    )
-
-
-def _through_json(info: Mapping[str, Any]) -> Any:
-    try:
-        return json.loads(json.dumps(dict(info), allow_nan=False))
-    except (TypeError, ValueError):
-        return None

@@ -115,7 +115,7 @@ class DensityNet(
         """
         check_feature_map("picture", picture, PICTURE)
         picture = picture.to(self.net.head[-1].weight.dtype)
-        x = torch.cat([2 * picture - 1, _places(picture)], dim=1)
+        x = torch.cat([2 * picture - 1, places(picture)], dim=1)
         x = dropout2d(x, self.dropout, training=self.training)
         return BOUND * torch.tanh(self.net(x) / BOUND)
 
@@ -159,7 +159,9 @@ class PositionPrior(
         return maps.expand(len(picture), -1, -1, -1)
 
 
-def _places(picture: Tensor) -> Float[Tensor, "batch 2 height width"]:
+def places(
+    picture: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, "batch 2 height width"]:
     """Row and column of every pixel, from -1 to 1."""
     batch, _, *sides = picture.shape
     lines = [torch.linspace(-1, 1, side).to(picture) for side in sides]

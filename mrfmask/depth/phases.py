@@ -31,8 +31,8 @@ class Phases:
         count: phases, >= 1; 1 buys all at once.
         first: share of the budget bought in the first phase, in (0, 1]; the rest is bought in equal
             parts.
-        power: of the expected squared error in the density of further picks; a density rho leaves
-            errors that fall like rho^-0.7 or so, and then 1 / 1.7 is best for one phase alone.
+        power: of the expected squared error in the density of picks. Errors that fall like
+            rho^-0.7 ask for 1 / 1.7; what is bought already flattens them, and more is better.
         trust: of the picture in all phases but the first, in [0, 1].
         weight: gives the expected squared errors; by default the variance of the nearest measured
             depths, which needs no training.
@@ -43,8 +43,8 @@ class Phases:
 
     count: int = 1
     first: float = 0.25
-    power: float = 0.8
-    trust: float = 0.3
+    power: float = 1.0
+    trust: float = 0.6
     weight: Weight = neighbour_variance
 
     def __post_init__(self) -> None:

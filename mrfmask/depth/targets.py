@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from copy import deepcopy
 from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mrfmask.depth.describe import digest_of
 from mrfmask.inference.method import check_count, check_positive
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -122,13 +122,4 @@ class Target(nn.Module, Generic[Net]):
 
     def digest(self) -> str:
         """Tells these weights from others, e.g. for caches of what they gave: 16 hex digits."""
-        return weights_digest(self.net)
-
-
-def weights_digest(net: nn.Module) -> str:
-    """16 hex digits that change with any weight's name, shape, dtype or bits, on any device."""
-    digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+        return digest_of(self.net)

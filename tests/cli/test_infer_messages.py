@@ -45,7 +45,7 @@ BAD_OPTIONS = [
     ("--seed 1 --task marginals --method exact", "--seed must not be given where nothing uses it"),
     (
         "--budget 2% --task map",
-        "--budget must come with --select, or with --task sample or margina",
+        "--budget must come with a depth model, with --select, or with --task",
     ),
     (
         "--budget 2% --task marginals",
@@ -156,7 +156,7 @@ def test_infer_refuses_to_replace_an_input(tmp_path):
 def test_infer_refuses_a_folder_in_use(tmp_path):
     path, out = picture(tmp_path / "a.png"), tmp_path / "out"
     with Journal(out):
-        error = refused(path, "--out", out)
+        error = refused(path, "--out", out, "--task", "map")
     assert f"--out must not be in use by another run; got {out}. Wait for it to end" in error
 
 
@@ -165,7 +165,7 @@ def test_infer_leaves_foreign_results_alone(tmp_path, content):
     path, out = picture(tmp_path / "a.png"), tmp_path / "out"
     out.mkdir()
     (out / "results.jsonl").write_text(content)
-    error = refused(path, "--out", out)
+    error = refused(path, "--out", out, "--task", "map")
     assert "--out must be a folder whose results.jsonl, if any, is of this command; got" in error
     assert (out / "results.jsonl").read_text() == content
 
@@ -173,7 +173,7 @@ def test_infer_leaves_foreign_results_alone(tmp_path, content):
 def test_infer_names_an_output_folder_that_is_a_file(tmp_path):
     path = picture(tmp_path / "a.png")
     (tmp_path / "out").touch()
-    error = refused(path, "--out", tmp_path / "out")
+    error = refused(path, "--out", tmp_path / "out", "--task", "map")
     assert re.search(r"Error: --out must be a folder.*out", error)
 
 

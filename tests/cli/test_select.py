@@ -78,7 +78,7 @@ def test_infer_reports_a_budget_that_a_picture_cannot_meet(infer, tmp_path):
 
 
 BAD = [
-    ("--budget 2%", "--budget must come with --select, or with --task sample or marg"),
+    ("--budget 2% --task map", "--budget must come with a depth model, with --select, or with"),
     ("--select grid", "--budget must come with --select; got --select grid alone."),
     ("--select best --budget 2%", "--select must be one of 'random', 'grid', "),
     ("--select grid --budget two", "--budget must be a number of pixels, or a share above 0% and"),

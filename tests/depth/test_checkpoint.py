@@ -17,11 +17,14 @@ from mrfmask.depth.checkpoint import (
     load_depth_model,
 )
 from mrfmask.depth.density_net import DensityNet, PositionPrior
+from mrfmask.depth.error_head import ErrorHead
 from mrfmask.depth.frames import collate_frames
 from mrfmask.depth.masking import MASKINGS
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.saved_weights import taken_apart
 from mrfmask.depth.synthetic import SyntheticFrames
+from mrfmask.depth.weights import WEIGHTS, EnsembleVariance, ExpectedError, NeighbourVariance
 from mrfmask.nn import MaskNet
 
 COUNT = 24
@@ -94,11 +97,47 @@ def test_loaded_model_gives_the_same_masks_and_predictions(name, tmp_path, frame
 
 
 def test_loaded_model_keeps_options_of_the_masking(tmp_path):
-    options = {"sharpness": 0.5, "exponent": 4}
-    model_of(masking=masking_of("ising_density", **options)).save(tmp_path)
-    assert load_depth_model(tmp_path).masking.options() == options
-    model_of(masking=masking_of("ising_ssvm", by_cells=False, weight=2.0)).save(tmp_path)
-    assert load_depth_model(tmp_path).masking.options() == {"by_cells": False, "weight": 2.0}
+    for name, options in (
+        ("ising_density", {"sharpness": 0.5, "exponent": 4}),
+        ("ising_ssvm", {"by_cells": False, "weight": 2.0}),
+    ):
+        masking = masking_of(name, **options)
+        model_of(masking=masking).save(tmp_path)
+        loaded = load_depth_model(tmp_path).masking.options()
+        assert loaded == masking.options()
+        assert loaded.items() >= options.items()
+
+
+WEIGHTED = {
+    "variance": NeighbourVariance(),
+    "ensemble": EnsembleVariance(tuple(noisy(Predictor(width=8), seed) for seed in range(11))),
+    "head": ExpectedError(noisy(ErrorHead(width=8))),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_loaded_model_buys_by_the_same_weight(name, tmp_path, frames):
+    model = model_of(phases=Phases(count=3, weight=WEIGHTED[name]))
+    model.save(tmp_path / "a")
+    loaded = load_depth_model(tmp_path / "a")
+    assert taken_apart(loaded.phases.weight)[0] == name
+    mask = frames.valid & (torch.rand(frames.valid.shape) < 0.1)
+    bought = frames.depth.where(mask, 0)
+    expected = model.phases.weight(bought, mask, frames.valid)
+    assert torch.equal(loaded.phases.weight(bought, mask, frames.valid), expected)
+    loaded.save(tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_save_leaves_no_networks_of_another_weight(tmp_path):
+    model_of(phases=Phases(weight=WEIGHTED["ensemble"])).save(tmp_path)
+    assert "weight/10/model.safetensors" in content(tmp_path)
+    model_of(phases=Phases(weight=WEIGHTED["head"])).save(tmp_path)
+    assert {name for name in content(tmp_path) if name.startswith("weight")} == {
+        f"weight/0/{file}" for file in ("README.md", "config.json", "model.safetensors")
+    }
+    model_of().save(tmp_path)
+    assert not (tmp_path / "weight").exists()
 
 
 def test_loaded_networks_are_in_evaluation_mode(tmp_path):
@@ -200,9 +239,16 @@ def test_load_says_what_is_missing(missing, tmp_path):
         ({"predictor": "yes"}, r"must hold version"),
         ({"more": 1}, r"must hold version"),
         ({"budget": 1.5}, r"budget must lie in \(0, 1\]; got 1.5"),
-        ({"phases": {"weight": "head"}}, r"weight must be one of variance; got 'head'"),
-        ({"phases": {}}, r"weight must be one of variance; got None"),
-        ({"phases": {"weight": "variance", "count": 0}}, r"count must"),
+        (
+            {"phases": {"weight": "magic"}},
+            r"weight must be one of variance, .*; got 'magic'",
+        ),
+        ({"phases": {}}, r"weight must be one of variance, .*; got None"),
+        ({"phases": {"weight": "variance"}}, r"weight_nets must lie in 0..1000; got None"),
+        ({"phases": {"weight": "variance", "weight_nets": -1}}, r"weight_nets must lie"),
+        ({"phases": {"weight": "variance", "weight_nets": 0, "count": 0}}, r"count must"),
+        ({"phases": {"weight": "head", "weight_nets": 0}}, r"1 networks for head; got 0"),
+        ({"phases": {"weight": "ensemble", "weight_nets": 0}}, r"predictors must be at least 2"),
     ],
 )
 def test_load_refuses_other_content(changes, says, tmp_path):
@@ -229,7 +275,7 @@ class Unknown(MASKINGS["grid"]):
     [
         ({"masking": "grid"}, TypeError, "masking must be a Masking; got str"),
         ({"masking": Unknown()}, ValueError, "masking must be of a class in MASKINGS"),
-        ({"masking": MASKINGS["prior"](net=DensityNet())}, TypeError, "class PositionPrior"),
+        ({"masking": MASKINGS["naive"](net=DensityNet())}, TypeError, "class MaskNet"),
         ({"predictor": DensityNet()}, TypeError, "predictor must be of kind Predictor or None"),
         ({"phases": 4}, TypeError, "phases must be of kind Phases; got int"),
         ({"phases": Phases(weight=lambda b, m, v: b)}, ValueError, "one of variance"),

@@ -8,7 +8,9 @@ from typing import Protocol
 from mrfmask.depth.masking import Masking
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training.density import train_density
+from mrfmask.depth.training.joint_methods import JOINT
 from mrfmask.depth.training.prior import train_prior
+from mrfmask.depth.training.ssvm import train_ssvm
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -39,4 +41,9 @@ class Training(Protocol):
 
 
 # The trained masking methods by name.
-TRAININGS: dict[str, Training] = {"prior": train_prior, "ising_density": train_density}
+TRAININGS: dict[str, Training] = {
+    "prior": train_prior,
+    "ising_density": train_density,
+    "ising_ssvm": train_ssvm,
+    **JOINT,
+}

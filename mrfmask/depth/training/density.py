@@ -27,7 +27,7 @@ from mrfmask.learn.plan import Plan
 from mrfmask.learn.processes import Processes
 
 PLAN = Plan(
-    epochs=14, batch=16, learning_rate=2e-3, weight_decay=0.1, patience=14, precision="bfloat16"
+    epochs=12, batch=16, learning_rate=2e-3, weight_decay=0.1, patience=12, precision="bfloat16"
 )
 # A pass has so many steps, however many frames there are.
 STEPS = 50

@@ -14,6 +14,7 @@ from mrfmask.depth.error_maps import cached_error_maps
 from mrfmask.depth.masking.density import Prior
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training.density import ERRORS
+from mrfmask.depth.training.sharpness import tune_sharpness
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -31,6 +32,8 @@ def train_prior(
     watcher: Watcher | None = None,
 ) -> Prior:
     """Averages error maps over the training frames; ``rho = error^(1 / 1.7)`` is best then.
+
+    Its sharpness is tuned on validation frames, as that of learned densities is.
 
     Args:
         task: frames, all of one size.
@@ -53,4 +56,4 @@ def train_prior(
         mean = torch.from_numpy(gaussian_filter(summed, SMOOTHING) / (seen + 1e-3))
         net.maps[place] = mean.clamp(min=FLOOR).log() / (1 + POWER)
     net.save_pretrained(folder)
-    return Prior(net=net.eval())
+    return tune_sharpness(Prior(net=net.eval()), task.validation)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from mrfmask.depth.budget import budget_of
@@ -13,7 +15,7 @@ from mrfmask.depth.masking.density import IsingDensity
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.reconstruct import linear
 
-TRIED = (0.25, 0.5, 0.75, 1.0, 1.3)
+TRIED = (0.25, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2)
 # Frames that it is tried on.
 MOST = 60
 
@@ -21,8 +23,9 @@ MOST = 60
 def tune_sharpness(masking: IsingDensity, frames: Dataset) -> IsingDensity:
     """Sets the sharpness of every share to the one in TRIED with the least mean error.
 
-    Errors are RMSE of the linear fill over those of even masks, so that frames count alike. Frames
-    with too few valid pixels do not count for a share; where none is left its sharpness stays.
+    Errors are RMSE of the linear fill, summed over the frames of a data set and divided by those of
+    even masks, so that data sets count alike. Frames with too few valid pixels do not count for a
+    share; where none is left its sharpness stays.
 
     Args:
         masking: its network's `sharpness` is changed.
@@ -39,9 +42,19 @@ def tune_sharpness(masking: IsingDensity, frames: Dataset) -> IsingDensity:
         for tried in (0.0, *TRIED):
             sharpness[place] = tried
             errors.append(torch.tensor([_rmse(masking, frame, share) for frame in kept]))
-        ratios = [(e / errors[0].clamp(min=1e-9)).mean().item() for e in errors[1:]]
-        sharpness[place] = TRIED[min(range(len(TRIED)), key=ratios.__getitem__)]
+        sharpness[place] = TRIED[_least(torch.stack(errors), [f.name for f in kept])]
     return masking
+
+
+def _least(errors: Float[Tensor, "tried+1 frames"], names: list[str]) -> int:
+    """Which of the tried ones has the least mean ratio to even masks, the first row."""
+    # Names are "set/frame", and "kind-seed-frame" for synthetic frames.
+    sets = [name.rpartition("/")[0] or name.partition("-")[0] for name in names]
+    ratios = torch.zeros(len(errors) - 1)
+    for one in sorted(set(sets)):
+        summed = errors[:, [name == one for name in sets]].sum(dim=1)
+        ratios += summed[1:] / summed[0].clamp(min=1e-9)
+    return int(ratios.argmin())
 
 
 def _rmse(masking: IsingDensity, frame: Frame, share: float) -> float:
