@@ -16,7 +16,10 @@ from mrfmask.nn.estimators import ESTIMATORS
 from mrfmask.select import SELECTORS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "demo/README.md", "docs/select.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "demo/README.md"),
+    *("docs/select.md", "docs/where_to_measure.md"),
+)
 
 
 def code_of(document):

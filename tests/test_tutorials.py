@@ -18,6 +18,6 @@ def test_tutorial_code_runs(name):
     state, names = torch.get_rng_state(), {"__name__": name}
     try:
         for block in blocks:
-            exec(compile(block, name, "exec"), names)
+            exec(compile(block, name, "exec", dont_inherit=True), names)
     finally:
         torch.set_rng_state(state)
