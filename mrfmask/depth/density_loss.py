@@ -33,7 +33,7 @@ def density_loss(
         that measure the decision instead of the prediction.
     """
     inside = valid[:, None]
-    count = inside.sum((2, 3), keepdim=True)
+    count = inside.sum((2, 3), keepdim=True).to(log_density.dtype)
     total = log_density.where(inside, -torch.inf).flatten(2).logsumexp(-1)[..., None, None]
     relative = (log_density - total + count.log()).clamp(-LARGEST, LARGEST)
     left = (errors * torch.exp(-POWER * relative)).where(inside, 0).sum((2, 3))

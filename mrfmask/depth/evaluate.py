@@ -24,6 +24,8 @@ Record = dict[str, Any]
 Predict = Callable[..., Tensor]
 # What methods are compared with.
 BASELINES = ("random", "k_center")
+# Of fewer places an interval says nothing: drawn again, most draws would be the same.
+LEAST_PLACES = 4
 # Metres; stands in for an error of 0, which ratios do not take.
 LEAST_ERROR = 1e-9
 
@@ -113,8 +115,9 @@ class Row:
         means: mean over frames of every metric.
         ratios: of the RMSE to that of each baseline on the same frames, at the same budget, with
             the same reconstruction and the fewest phases it was tried with; None where there is
-            but one place and moment, and so no interval.
-        over: what the intervals were drawn over, "places", "moments" of one place, or "" for none.
+            but one moment, and so no interval.
+        over: what the intervals were drawn over, "places", "moments" where there are fewer than 4 of
+            these, or "" for none.
     """
 
     method: str
@@ -193,7 +196,7 @@ def _ratio(
 def _places(records: Sequence[Record]) -> tuple[list[str], str]:
     """What resembles each other, for every record; and what that is called."""
     places = [record["place"] for record in records]
-    if len(set(places)) > 1:
+    if len(set(places)) >= LEAST_PLACES:
         return places, "places"
     # Cuts of one picture are named by it, then their number.
     moments = [record["frame"].partition("#")[0] for record in records]

@@ -93,12 +93,12 @@ def mask_faults(
         "Mathematical methods of statistics", 1946, for V.
     """
     shape = tuple(masks.shape) if isinstance(masks, Tensor) else ()
-    check_mask("valid", valid, shape, getattr(masks, "device", None))
-    check_mask("masks", masks, tuple(valid.shape), valid.device)
-    if len(shape) != 3:
+    check_mask("masks", masks, shape, getattr(masks, "device", None))
+    check_mask("valid", valid, shape, masks.device)
+    if len(shape) != 3 or 0 in shape:
         raise ValueError(
-            f"masks must have shape (batch, height, width); got {shape}. For one pass it with "
-            "[None]."
+            f"masks must have shape (batch, height, width), none of them 0; got {shape}. For one "
+            "pass it with [None]."
         )
     if (masks & ~valid).any():
         raise ValueError(
@@ -172,7 +172,7 @@ def _collapse(on: np.ndarray, valid: np.ndarray) -> Finding | None:
 
 
 def _lattice(on: np.ndarray, valid: np.ndarray) -> Finding | None:
-    picks = float(on.sum()) / max(len(on), 1)
+    picks = float(on.sum()) / len(on)
     threshold = LATTICE + FEW / max(picks, 1)
     worst: tuple[Any, ...] = (0.0, 0, "")
     for period in range(2, min(LONGEST_PERIOD, min(on.shape[1:]) // PERIODS) + 1):

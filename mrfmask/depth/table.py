@@ -40,7 +40,7 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
 def note(rows: Sequence[Row]) -> str:
     """What the numbers in brackets are."""
     over = sorted({row.over for row in rows if row.ratios})
-    what = {"places": "places", "moments": "moments of one place, which says nothing of others"}
+    what = {"places": "places", "moments": "moments of few places, which says little of others"}
     known = " and ".join(what[name] for name in over if name)
     if not known:
         return "Means over frames, in metres; there are too few places for an interval."

@@ -400,7 +400,8 @@ def test_train_depth_refuses_broken_files(name, tmp_path, begin):
     ("options", "says"),
     [
         ({"method": "magic"}, "method must be one of"),
-        ({"method": "prior"}, "method must be one with a training or without a network"),
+        ({"method": "none"}, "method must be one that keeps a budget; got 'none'"),
+        ({"method": "ising_ssvm"}, "method must be one with a training or without a network"),
         ({"budget": 0.06}, "budget must be above 0 and at most .* 0.05; got 0.06"),
         ({"budget": 0.0}, "budget must be above 0"),
         ({"rounds": 0}, "rounds must lie in"),
@@ -412,8 +413,9 @@ def test_train_depth_refuses_broken_files(name, tmp_path, begin):
     ],
 )
 def test_train_depth_refuses_other_arguments_before_anything_is_made(
-    options, says, tmp_path, begin
+    options, says, tmp_path, begin, monkeypatch
 ):
+    monkeypatch.delitem(TRAININGS, "ising_ssvm", raising=False)
     with pytest.raises(ValueError, match=says):
         begin(tmp_path / "run", Stages(dies_at=0), **options)
     assert not (tmp_path / "run").exists()

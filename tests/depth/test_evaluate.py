@@ -64,7 +64,8 @@ def test_record_holds_hand_computed_errors():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
-def test_table_equals_hand_computed_numbers_on_two_frames():
+def test_table_equals_hand_computed_numbers_on_two_frames(monkeypatch):
+    monkeypatch.setattr("mrfmask.depth.evaluate.LEAST_PLACES", 2)
     frames = [line([1.0, 2.0, 5.0], "a", "p"), line([2.0, 6.0, 2.0], "b", "q")]
     records = []
     for frame in frames:
@@ -113,16 +114,17 @@ def test_ratios_are_those_of_the_metrics_module():
     assert row.ratios == {"random": expected}
 
 
-def test_intervals_of_one_place_are_over_its_moments():
+@pytest.mark.parametrize("places", ["pppp", "pppq", "ppqr"])
+def test_intervals_of_few_places_are_over_their_moments(places):
     frame = line([1.0, 2.0, 5.0])
     record = evaluate_frame(frame, Ends(), Phases(), 2 / 3, {})
-    names = ["3#0", "3#1", "4#0", "4#1"]
-    records = [{**record, "frame": name} for name in names]
+    names = zip(["3#0", "3#1", "4#0", "4#1"], places, strict=True)
+    records = [{**record, "frame": name, "place": place} for name, place in names]
     records += [{**r, "method": "random"} for r in records]
     rows = summarise(records)
     assert {row.over for row in rows} == {"moments"}
     assert rows[0].ratios["random"].places == 2
-    assert "moments of one place" in note(rows)
+    assert "moments of few places" in note(rows)
     alone = summarise([r for r in records if r["frame"] == "3#0"])
     assert alone[0].over == ""
     assert alone[0].ratios == {"random": None}

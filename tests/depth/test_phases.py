@@ -88,6 +88,21 @@ def test_phase_sees_what_was_bought_before_and_no_other_depth():
     assert not torch.equal(again[1][1], seen[1][1])
 
 
+def test_weight_is_given_bought_depths_alone():
+    given = []
+
+    def weight(bought, mask, valid):
+        given.append((bought, mask, valid))
+        return neighbour_variance(bought, mask, valid)
+
+    _, seen = recorded(count=3, weight=weight)
+    assert len(given) == 2
+    for (bought, mask, valid), (_, before) in zip(given, seen[:-1], strict=True):
+        assert torch.equal(mask, before)
+        assert torch.equal(valid, FRAMES.valid)
+        assert torch.equal(bought, FRAMES.depth * before)
+
+
 def test_later_phase_sees_weights_as_the_formula_says():
     phases = {"count": 2, "power": 0.6, "trust": 0.2}
     _, ((first, mask), (second, _)) = recorded(**phases)

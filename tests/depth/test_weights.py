@@ -23,6 +23,7 @@ from mrfmask.depth.training import fit as fit_module
 from mrfmask.depth.training.bought import buy_some, collate_bought
 from mrfmask.depth.training.ensemble import fit_ensemble
 from mrfmask.depth.training.error_head import error_loss, fit_error_head, mean_loss
+from mrfmask.depth.training.fit import before_later_phases
 from mrfmask.depth.weights import WEIGHTS, EnsembleVariance, ExpectedError, NeighbourVariance
 from mrfmask.learn.plan import Plan
 
@@ -202,11 +203,12 @@ def test_error_loss_is_least_where_the_errors_are_expected():
         assert error_loss(other, squared, wanted) > least
 
 
-@pytest.mark.parametrize("at", [(0, 1), (1, 0)])
-def test_stopped_head_gives_the_same_bytes(tmp_path, at):
+def test_stopped_head_gives_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "JUDGED", 6)
     fit_error_head(tiny_task(), tmp_path / "whole", plan=PLAN)
-    with pytest.raises(KeyboardInterrupt):
-        fit_error_head(tiny_task(), tmp_path / "cut", plan=PLAN, watcher=Stop(*at))
+    for at in ((0, 1), (1, 0)):
+        with pytest.raises(KeyboardInterrupt):
+            fit_error_head(tiny_task(), tmp_path / "cut", plan=PLAN, watcher=Stop(*at))
     fit_error_head(tiny_task(), tmp_path / "cut", plan=PLAN)
     for name in ("config.json", "model.safetensors", "history.jsonl"):
         files = [(tmp_path / folder / name).read_bytes() for folder in ("whole", "cut")]
@@ -226,6 +228,15 @@ def test_head_learns_where_errors_are(tmp_path, monkeypatch):
     held = [[collate_bought(buy_some(task.validation, base_buyers(), s, 9))] for s in SHARES]
     with torch.no_grad():
         assert mean_loss(net, held) < mean_loss(ErrorHead(), held) - 0.02
+
+
+def test_weights_learn_from_what_is_bought_before_later_phases():
+    task = replace(tiny_task(), shares=(0.01, 0.05))
+    assert SIZE == (32, 40)
+    # 13 and 64 pixels, of which 1/4, 1/2 and 3/4 are bought before.
+    counts = [round(share * 32 * 40) for share in before_later_phases(task).shares]
+    assert counts == [3, 6, 10, 16, 32, 48]
+    assert before_later_phases(replace(task, shares=(0.0001,))).shares == (1 / 1280,)
 
 
 def test_ensemble_training_gives_predictors_of_their_own(tmp_path):

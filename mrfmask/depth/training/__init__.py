@@ -10,6 +10,7 @@ from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training.density import train_density
 from mrfmask.depth.training.joint_methods import JOINT
 from mrfmask.depth.training.prior import train_prior
+from mrfmask.depth.training.ssvm import train_ssvm
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -43,5 +44,6 @@ class Training(Protocol):
 TRAININGS: dict[str, Training] = {
     "prior": train_prior,
     "ising_density": train_density,
+    "ising_ssvm": train_ssvm,
     **JOINT,
 }

@@ -163,6 +163,11 @@ def train_depth(
             "validation must leave frames to judge rounds by; got none. Ask for a larger share, or "
             "give more places."
         )
+    if not MASKINGS[method].budgeted:
+        raise ValueError(
+            f"method must be one that keeps a budget; got {method!r}. There is nothing to learn "
+            "where nothing, or everything, is bought."
+        )
     if method not in TRAININGS:
         if MASKINGS[method].net_class is not None:
             raise ValueError(
@@ -292,8 +297,7 @@ class _Alternation:
         errors = [record.error for record in done] + [found.error]
         linear = done[0].linear if done else found.linear
         faults = history_faults([linear, *errors])
-        if masking.budgeted:
-            faults += [f for f in mask_faults(found.masks, found.valid) if not _meant(f, masking)]
+        faults += [f for f in mask_faults(found.masks, found.valid) if not _meant(f, masking)]
         record = Round(
             round=len(errors),
             error=found.error,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrfmask.depth.buyer import Buyer
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training.fit import before_later_phases
 from mrfmask.depth.training.predictor import fit_predictor, plan_of
 from mrfmask.depth.training.task import Task
 from mrfmask.depth.weights import EnsembleVariance
@@ -28,6 +29,8 @@ def fit_ensemble(
 ) -> EnsembleVariance:
     """Trains predictors one after the other; goes on where it was stopped.
 
+    They see what has been bought when later phases begin, see `before_later_phases`.
+
     Args:
         task: see `fit_predictor`, as all that follows.
         folder: gets a folder for every member, named by its number.
@@ -45,6 +48,7 @@ def fit_ensemble(
         RuntimeError: see `fit_predictor`.
     """
     check_count("members", members, least=2)
+    task = before_later_phases(task)
     plan = plan_of(task, start) if plan is None else plan
     return EnsembleVariance(
         tuple(

@@ -14,7 +14,7 @@ from mrfmask.depth.buyer import base_buyers
 from mrfmask.depth.error_head import LEAST, ErrorHead
 from mrfmask.depth.losses import Mean
 from mrfmask.depth.training.bought import Bought
-from mrfmask.depth.training.fit import fit_bought
+from mrfmask.depth.training.fit import before_later_phases, fit_bought
 from mrfmask.depth.training.predictor import BASE_PLAN
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
@@ -35,7 +35,8 @@ def fit_error_head(
 ) -> ErrorHead:
     """Trains a network that expects the squared error of the linear fill; goes on where stopped.
 
-    It sees what `base_buyers` have bought and learns by `error_loss` on valid pixels not bought.
+    It sees what `base_buyers` have bought before later phases begin, see `before_later_phases`, and
+    learns by `error_loss` on valid pixels not bought.
     Kept is the network of the pass whose loss on validation frames is least.
 
     Args:
@@ -58,7 +59,7 @@ def fit_error_head(
         ErrorHead(),
         _loss_of,
         mean_loss,
-        task,
+        before_later_phases(task),
         folder,
         base_buyers(),
         plan=plan,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mrfmask.depth.buyer import Buyer
+from mrfmask.depth.buyer import BASE_PHASES, Buyer
 from mrfmask.depth.describe import describe, digest_of
 from mrfmask.depth.training.bought import Bought, BuyAnew, buy_some, collate_bought
 from mrfmask.depth.training.task import Repeated, Task
@@ -21,8 +22,8 @@ from mrfmask.nn.hub import Pretrained
 
 # A pass has so many steps, however many frames there are.
 STEPS = 50
-# Examples a share to judge by.
-JUDGED = 48
+# Examples to judge by, of all shares together.
+JUDGED = 96
 AVERAGE = 0.99
 
 Net = TypeVar("Net", bound=Pretrained)
@@ -104,6 +105,18 @@ def fit_bought(
     return type(net).from_pretrained(folder)
 
 
+def before_later_phases(task: Task) -> Task:
+    """The same with the shares that have been bought when later phases begin.
+
+    Args:
+        task: with the shares that are bought in the end, in 4 phases.
+    """
+    pixels = task.train[0].depth.numel()
+    totals = [max(round(share * pixels), 1) for share in task.shares]
+    counts = {count for total in totals for count in BASE_PHASES.counts(total)[:-1]}
+    return replace(task, shares=tuple(count / pixels for count in sorted(counts)))
+
+
 def _batches(task: Task, buyers: Sequence[Buyer], share: float, size: int) -> list[Bought]:
-    examples = buy_some(task.validation, buyers, share, JUDGED)
+    examples = buy_some(task.validation, buyers, share, max(JUDGED // len(task.shares), 1))
     return [collate_bought(examples[k : k + size]) for k in range(0, len(examples), size)]

@@ -20,8 +20,9 @@ from mrfmask.inference.method import check_choice
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
 
-# For a predictor from nothing, on masks of all kinds, and for a further training on those of one.
-BASE_PLAN = Plan(epochs=10, batch=12, learning_rate=1.2e-3, weight_decay=0.05, precision="bfloat16")
+# For a predictor from nothing, on masks of all kinds, and for a further training on those of one;
+# a frame comes with its mirror image.
+BASE_PLAN = Plan(epochs=10, batch=6, learning_rate=1.2e-3, weight_decay=0.05, precision="bfloat16")
 FINE_PLAN = replace(BASE_PLAN, epochs=5, learning_rate=6e-4)
 
 

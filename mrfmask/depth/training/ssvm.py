@@ -40,7 +40,8 @@ from mrfmask.nn import MaskNet
 SPREAD, CELLS_PER_PICK = 0.4, 3
 # The picture and the place of every pixel; channels dropped in training.
 CHANNELS, DROPOUT = 5, 0.15
-PLAN = Plan(epochs=12, batch=8, learning_rate=2e-3, weight_decay=0.1, patience=12)
+WIDTH, COUPLING = 8, "associative"
+PLAN = Plan(epochs=12, batch=4, learning_rate=3e-3, weight_decay=0.1, patience=12)
 CACHE = "pseudo_truth"
 
 
@@ -128,12 +129,11 @@ def train_ssvm(
     """
     plan = plan or PLAN
     folder.mkdir(parents=True, exist_ok=True)
-    target = linear_target if predictor.picture else predictor_target(predictor)
-    truth = WorstError(target=target, first=SPREAD)
+    truth = truth_of(predictor)
     key = f"{task.digest} {task.shares} {digest_of(predictor)}"
     examples = MarkedFrames(task.train, task.shares, truth, FrameCache(folder / CACHE, key))
     torch.manual_seed(plan.seed)
-    net = MaskNet(in_channels=CHANNELS, width=16, coupling="free", rate=0.25)
+    net = MaskNet(in_channels=CHANNELS, width=WIDTH, coupling=COUPLING, rate=0.25)
     trainer = Trainer(
         net,
         hinge_of,
@@ -156,6 +156,12 @@ def train_ssvm(
     trainer.resume()
     trainer.run(watcher)
     return masking_of(MaskNet.from_pretrained(folder))
+
+
+def truth_of(predictor: Predictor) -> WorstError:
+    """What to learn from; it is good for the linear fill if the predictor needs a picture."""
+    target = linear_target if predictor.picture else predictor_target(predictor)
+    return WorstError(target=target, first=SPREAD)
 
 
 def masking_of(net: MaskNet) -> Masking:
