@@ -116,8 +116,8 @@ class Row:
         ratios: of the RMSE to that of each baseline on the same frames, at the same budget, with
             the same reconstruction and the fewest phases it was tried with; None where there is
             but one moment, and so no interval.
-        over: what the intervals were drawn over, "places", "moments" where there are fewer than 4 of
-            these, or "" for none.
+        over: what the intervals were drawn over, "places", "moments" where there are fewer than 4
+            of these, or "" for none.
     """
 
     method: str

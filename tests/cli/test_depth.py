@@ -78,7 +78,7 @@ def test_table_is_that_of_the_frames(tmp_path):
     for row in table:
         assert format(row["means"]["rmse"], ".3f") in markdown
         assert format(row["means"]["rmse"], ".3f") in result.stdout
-    assert "95 % intervals over places" in result.stdout
+    assert "95 % intervals over" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 120
     assert "\N{HORIZONTAL ELLIPSIS}" not in result.stdout
 
