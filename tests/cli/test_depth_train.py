@@ -1,0 +1,142 @@
+"""``mrfmask depth train``: what it asks for, tells, leaves out and refuses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from depth_files import LEFT_OUT, mixed_folder
+from folders import names
+from typer.testing import CliRunner
+
+from mrfmask.cli import app
+from mrfmask.depth.checkpoint import load_depth_model
+from mrfmask.depth.training import alternate, density, fit, ssvm
+
+
+def run(*words, code=0):
+    """Runs ``mrfmask depth train``."""
+    result = CliRunner().invoke(app, ["depth", "train", *map(str, words)])
+    if not isinstance(result.exception, SystemExit | None):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+class Asked(Exception):  # noqa: N818 (no error: the end of a run)
+    """Holds what train_depth was called with."""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Runs the command and returns what it asks of train_depth."""
+
+    def stop(task, folder, method, **options):
+        raise Asked({"task": task, "folder": folder, "method": method, **options})
+
+    monkeypatch.setattr(alternate, "train_depth", stop)
+
+    def of(*words):
+        with pytest.raises(Asked) as caught:
+            run("--data", "synthetic", "--count", 12, "--size", "16x20", *words)
+        return caught.value.args[0]
+
+    return of
+
+
+def test_recipe_is_asked_for_by_default(asked, tmp_path):
+    found = asked("--out", tmp_path / "out")
+    assert found["method"] == "ising_density"
+    assert found["folder"] == tmp_path / "out"
+    assert (found["budget"], found["rounds"], found["phases"].count) == (0.01, 3, 1)
+    assert found["plans"] == alternate.Plans()
+    assert found["task"].shares == (0.01,)
+    assert found["info"]["data"] == ["synthetic"]
+
+
+def test_options_reach_the_training(asked, tmp_path):
+    found = asked(
+        *("--out", tmp_path / "out", "--method", "ising_ssvm", "--budget", "2%", "--phases", 4),
+        *("--rounds", 2, "--steps", fit.STEPS + 1, "--seed", 5, "--workers", 1),
+    )
+    assert (found["method"], found["budget"], found["rounds"]) == ("ising_ssvm", 0.02, 2)
+    assert found["phases"].count == 4
+    assert found["task"].shares == (0.01, 0.02)
+    assert found["task"].seed == 5
+    plans = found["plans"]
+    for plan in (plans.base, plans.masking, plans.predictor):
+        assert (plan.epochs, plan.seed, plan.workers) == (2, 5, 1)
+    assert plans.masking.batch == ssvm.PLAN.batch
+    masking = asked("--out", tmp_path / "out", "--workers", 1)["plans"].masking
+    assert masking.epochs == density.PLAN.epochs
+
+
+def test_training_leaves_out_bad_files_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "STEPS", 1)
+    folder, out = mixed_folder(tmp_path / "data", "abcdefghijkl"), tmp_path / "out"
+    words = ("--data", folder, "--method", "long_range", "--budget", "5%", "--out", out)
+    calls, judge = [], alternate.judge
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr(alternate, "judge", interrupted)
+    result = run(*words, "--steps", 1, code=130)
+    said = [line for line in result.stdout.splitlines() if line.startswith("Left out")]
+    assert len(said) == 3
+    for name, reason in LEFT_OUT.items():
+        (told,) = (line for line in said if f"/{name}/" in line)
+        assert reason in told
+    assert "Stopped. The same command goes on from the last saved state." in result.stdout
+    assert len(re.findall(r"pass 0: loss [\d.]+, score -[\d.]+ \(best\)", result.stdout)) == 2
+    again = run(*words, "--steps", 1)
+    # All networks were trained before; only the round is judged.
+    assert "pass 0" not in again.stdout
+    assert "round 1: RMSE" in again.stdout
+    assert f"The model is in {out}." in again.stdout
+    model = load_depth_model(out)
+    assert model.masking.name == "long_range"
+    assert model.info["data"] == [str(folder)]
+    logs = [name for name in names(out) if "tfevents" in name]
+    assert {name.split("/")[1].split("_")[0] for name in logs} == {"base", "round"}
+    other = run(*words, "--steps", 1, "--seed", 1, code=2)
+    assert "Error: --out must be of a training with the same settings; got" in other.stderr
+
+
+MESSAGES = [
+    ("--data nowhere", "--data must be synthetic, kitti:ROOT, or a folder or file that exists; "),
+    ("--budget two", "--budget must be shares of all pixels, above 0% and up to 100%; got 'two'."),
+    ("--budget 1%,2%", "--budget must be one share; got '1%,2%'. Write e.g. 1%."),
+    ("--budget 100%", "--data must hold frames for train that have pixels enough for the budg"),
+    ("--method foo", "--method must be one of 'none', 'full', "),
+    ("--phases 0", "--phases must lie in 1..64; got 0."),
+    ("--size 5", "--size must be HEIGHTxWIDTH with sides in 1..65536; got '5'."),
+    ("--unit feet", "--unit must be one of 'mm', 'metres/256'; got 'feet'."),
+    ("--seed -1", "--seed must lie in 0..2147483647; got -1."),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MESSAGES, ids=[o for o, _ in MESSAGES])
+def test_train_says_what_is_wrong_with_an_option(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    data = () if "--data" in options else ("--data", "synthetic")
+    given = (*data, "--count", 12, "--size", "16x20", "--out", "out")
+    result = run(*given, *options.split(), code=2)
+    assert f"Error: {message}" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_help_shows_examples_and_every_option(command):
+    result = CliRunner().invoke(app, ["depth", command, "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    assert f"mrfmask depth {command} --" in result.stdout
+    wanted = {"--data", "--out", "--size", "--unit", "--count", "--seed", "--phases"}
+    wanted |= {
+        "evaluate": {"--checkpoint", "--budgets", "--methods", "--split", "--pictures"},
+        "train": {"--method", "--budget", "--rounds", "--steps", "--workers"},
+    }[command]
+    assert wanted <= set(re.findall(r"--[a-z]+", result.stdout))
