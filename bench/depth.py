@@ -1,9 +1,9 @@
 """Where to measure depth: every masking method on held-out places, the predictor trained for each.
 
 ``python -m bench.depth --data DIR`` reads the four sets of pictures with depth that are named
-below, trains and measures in steps under ``build/depth`` and writes results/depth.json after every
-step; stopped anywhere, the same command goes on. ``--domain`` does a part, so that two processes can
-share the work.
+below, trains and measures in steps under ``build/depth`` and writes results/depth.json at the end;
+stopped anywhere, the same command goes on. ``--domain`` does a part, so that two processes can share
+the work.
 """
 
 from __future__ import annotations
