@@ -2,8 +2,8 @@
 
 ``python -m bench.depth --data DIR`` reads the four sets of pictures with depth that are named
 below, trains and measures in steps under ``build/depth`` and writes results/depth.json at the end;
-stopped anywhere, the same command goes on. ``--domain`` does a part, so that two processes can share
-the work.
+stopped anywhere, the same command goes on. ``--domain`` does a part, so that two processes can
+share the work; without it what is left is done.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import argparse
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from torch.utils.data import Dataset
 
 from bench.depth_table import markdown
+from bench.depth_unseen import SETS, unseen_records
 from mrfmask.bench.machine import machine
 from mrfmask.depth.buyer import Buyer, base_buyers
 from mrfmask.depth.controls import Control, Flat, Greedy, Shuffled
@@ -85,7 +87,7 @@ class Held(Frames):
 
 
 # Names of steps, and what gives the records of each.
-Steps = Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]
+Steps = Iterable[tuple[str, Callable[[], list[dict[str, Any]]]]]
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,9 @@ class Bench:
             )
 
 
-def carry_out(bench: Bench, steps: Steps) -> None:
+def carry_out(folder: Path, steps: Steps) -> None:
     """Does the steps that are not done yet; each leaves a file of records, whole."""
-    records = bench.folder / "records"
+    records = folder / "records"
     records.mkdir(parents=True, exist_ok=True)
     for step, work in steps:
         path = records / f"{step}.json"
@@ -177,7 +179,7 @@ def carry_out(bench: Bench, steps: Steps) -> None:
         content = {"records": work(), "cpu_seconds": round(time.process_time() - begin, 1)}
         text = json.dumps(content)
         write_whole(path, lambda file, text=text: file.write(text.encode()))
-        print(*bench.name.values(), step, content["cpu_seconds"], "s", flush=True)
+        print(folder.name, step, content["cpu_seconds"], "s", flush=True)
 
 
 def gather(work: Path) -> None:
@@ -224,10 +226,13 @@ def main() -> None:
         for domain, task in tasks.items()
     ]
     for bench in benches:
-        carry_out(bench, bench.own_steps())
+        carry_out(bench.folder, bench.own_steps())
+    for name in SETS if options.domain is None else ():
+        work = partial(unseen_records, options.data, name)
+        carry_out(options.work / f"unseen-{Path(name).stem}", [("records", work)])
     for bench in benches:
         if bench.task.seed == SEEDS[0]:
-            carry_out(bench, bench.shared_steps())
+            carry_out(bench.folder, bench.shared_steps())
     gather(options.work)
 
 
