@@ -17,9 +17,10 @@ Frames of held-out places, or of the last moments where a set has one place alon
 Values are RMSE over valid pixels as a share of that of random and of k-center masks with as many
 pixels and the same reconstruction, from the means over frames; brackets are 95 % bootstrap
 intervals over places or, where there are fewer than four, over moments. *linear* needs no training;
-*net* is the predictor that went on training with what the method buys, mean of two seeds; *shared*
-is the predictor trained on masks of all kinds. `greedy` knows all depths: it is a ceiling for
-linear interpolation, no method. `shuffled` is ising_density shown another frame's picture.
+*net* is the predictor that went on training with what the method buys; *shared* is the predictor
+trained on masks of all kinds. Errors are means over the seeds of all trainings. `greedy` knows all
+depths: it is a ceiling for linear interpolation, no method. `shuffled` is ising_density shown
+another frame's picture.
 """
 WAYS = ("linear", "net", "shared")
 
@@ -32,9 +33,13 @@ def markdown(records: Sequence[Record]) -> tuple[str, list[dict[str, Any]]]:
     parts, plain = [HEADING], []
     for domain, own in domains.items():
         rows = summarise(over_seeds(own))
-        plain += [{"domain": domain, **row.plain()} for row in rows]
+        seeds = {key: len(found) for key, found in _seeds(own).items()}
+        plain += [
+            {"domain": domain, "seeds": seeds[row.method, row.phases], **row.plain()}
+            for row in rows
+        ]
         frames = max(row.frames for row in rows)
-        parts.append(f"## {domain.capitalize()}: {frames} frames\n\n{_table(rows)}")
+        parts.append(f"## {domain.capitalize()}: {frames} frames\n\n{_table(rows, seeds)}")
     return "\n".join(parts), plain
 
 
@@ -46,6 +51,14 @@ def over_seeds(records: Sequence[Record]) -> list[Record]:
     return [_mean(group) for group in groups.values()]
 
 
+def _seeds(records: Sequence[Record]) -> dict[tuple[str, int], set[int]]:
+    """The seeds of every method and number of phases."""
+    found: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for record in records:
+        found[record["method"], record["phases"]].add(record["seed"])
+    return found
+
+
 def _mean(group: Sequence[Record]) -> Record:
     metrics: dict[str, dict[str, float]] = {}
     for way in dict.fromkeys(way for record in group for way in record["metrics"]):
@@ -54,19 +67,20 @@ def _mean(group: Sequence[Record]) -> Record:
     return {**group[0], "metrics": metrics}
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Row], seeds: dict[tuple[str, int], int]) -> str:
     by_key = {(r.share, r.method, r.phases, r.reconstruction): r for r in rows}
     lines = []
     for share in sorted({row.share for row in rows}):
         ways = [f"{way} / {base}" for way in WAYS for base in ("random", "k-center")]
         lines += ["", f"### {share:.0%} of the pixels", ""]
-        lines += ["| " + " | ".join(["method", "phases", "RMSE linear, m", *ways]) + " |"]
-        lines += ["|" + "|".join(["---"] * (3 + len(ways))) + "|"]
+        lines += ["| " + " | ".join(["method", "phases", "seeds", "RMSE linear, m", *ways]) + " |"]
+        lines += ["|" + "|".join(["---"] * (4 + len(ways))) + "|"]
         for method, phases in dict.fromkeys((r.method, r.phases) for r in rows):
             own = {way: by_key.get((share, method, phases, way)) for way in WAYS}
             values = [_ratio(row, base) for row in own.values() for base in ("random", "k_center")]
             rmse = f"{own['linear'].means['rmse']:.3f}"
-            lines.append("| " + " | ".join([f"`{method}`", str(phases), rmse, *values]) + " |")
+            about = [f"`{method}`", str(phases), str(seeds[method, phases])]
+            lines.append("| " + " | ".join([*about, rmse, *values]) + " |")
     return "\n".join(lines) + "\n"
 
 

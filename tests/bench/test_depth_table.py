@@ -46,14 +46,17 @@ def test_ratios_are_those_of_the_means_over_frames():
         if line.startswith("| `")
     }
     # Mean over frames of random: 3.5, of k-center: 2.5.
-    phases, rmse, random, k_center, net_random, net_k_center, *shared = lines["`ising_density`"]
-    assert (phases, rmse) == ("1", "1.500")
+    phases, seeds, rmse, random, k_center, net_random, net_k_center, *shared = lines[
+        "`ising_density`"
+    ]
+    assert (phases, seeds, rmse) == ("1", "2", "1.500")
     assert random.startswith(f"{1.5 / 3.5:.3f} [")
     assert k_center.startswith(f"{1.5 / 2.5:.3f} [")
     assert net_random == net_k_center == "0.500 [0.50, 0.50]"
     assert shared == ["", ""]
-    assert lines["`greedy`"][4:] == ["", "", "", ""]
-    assert lines["`random`"][2] == "1"
-    assert lines["`random`"][3].startswith(f"{3.5 / 2.5:.3f} [")
+    assert lines["`greedy`"][1] == "1"
+    assert lines["`greedy`"][5:] == ["", "", "", ""]
+    assert lines["`random`"][3] == "1"
+    assert lines["`random`"][4].startswith(f"{3.5 / 2.5:.3f} [")
     found = [row for row in rows if (row["method"], row["reconstruction"]) == ("greedy", "linear")]
     assert found[0]["ratios"]["random"]["ratio"] == pytest.approx(0.5 / 3.5)
