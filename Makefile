@@ -18,7 +18,8 @@ CXX_FILES := $(wildcard kernels/*.h kernels/*.cpp kernels/*.cu solvers/*.h solve
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/built
-	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out --overwrite
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out --budget 1% --overwrite
+	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/contrast --potentials contrast --overwrite
 	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/edge --potentials edge --overwrite
 	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/spread --potentials spread \
 		--size 75x75 --overwrite

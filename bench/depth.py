@@ -1,9 +1,9 @@
 """Where to measure depth: every masking method on held-out places, the predictor trained for each.
 
 ``python -m bench.depth --data DIR`` reads the four sets of pictures with depth that are named
-below, trains and measures in steps under ``build/depth`` and writes results/depth.json after every
-step; stopped anywhere, the same command goes on. ``--domain`` and ``--seed`` do a part, so that
-several processes can share the work.
+below, trains and measures in steps under ``build/depth`` and writes results/depth.json at the end;
+stopped anywhere, the same command goes on. ``--domain`` does a part, so that two processes can
+share the work; without it what is left is done.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import argparse
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from torch.utils.data import Dataset
 
 from bench.depth_table import markdown
+from bench.depth_unseen import SETS, unseen_records
 from mrfmask.bench.machine import machine
 from mrfmask.depth.buyer import Buyer, base_buyers
 from mrfmask.depth.controls import Control, Flat, Greedy, Shuffled
@@ -84,6 +86,10 @@ class Held(Frames):
         return self.frames[index]
 
 
+# Names of steps, and what gives the records of each.
+Steps = Iterable[tuple[str, Callable[[], list[dict[str, Any]]]]]
+
+
 @dataclass(frozen=True)
 class Bench:
     """The work on one domain with one seed.
@@ -133,8 +139,8 @@ class Bench:
             for frame in (self.task.test[i] for i in range(len(self.task.test)))
         ]
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
-        """Names of the steps, and what gives the records of each."""
+    def own_steps(self) -> Steps:
+        """Steps of the methods that the predictor is trained for."""
         for method, phases in OWN:
             yield (
                 f"{method}-{phases}",
@@ -144,8 +150,9 @@ class Bench:
                     {"net": self.own(method, phases), "shared": self.base()},
                 ),
             )
-        if self.task.seed != SEEDS[0]:
-            return
+
+    def shared_steps(self) -> Steps:
+        """Steps of controls, and of methods that share a predictor."""
         for name in CONTROLS:
             yield (
                 name,
@@ -160,11 +167,11 @@ class Bench:
             )
 
 
-def carry_out(bench: Bench) -> None:
+def carry_out(folder: Path, steps: Steps) -> None:
     """Does the steps that are not done yet; each leaves a file of records, whole."""
-    records = bench.folder / "records"
+    records = folder / "records"
     records.mkdir(parents=True, exist_ok=True)
-    for step, work in bench.steps():
+    for step, work in steps:
         path = records / f"{step}.json"
         if path.exists():
             continue
@@ -172,7 +179,7 @@ def carry_out(bench: Bench) -> None:
         content = {"records": work(), "cpu_seconds": round(time.process_time() - begin, 1)}
         text = json.dumps(content)
         write_whole(path, lambda file, text=text: file.write(text.encode()))
-        print(*bench.name.values(), step, content["cpu_seconds"], "s", flush=True)
+        print(folder.name, step, content["cpu_seconds"], "s", flush=True)
 
 
 def gather(work: Path) -> None:
@@ -202,16 +209,30 @@ def main() -> None:
         "--work", type=Path, default=Path("build/depth"), help="folder of the steps"
     )
     parser.add_argument("--domain", choices=tuple(DOMAINS), action="append")
-    parser.add_argument("--seed", type=int, choices=SEEDS, action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in options.seed or SEEDS:
-        for domain in options.domain or DOMAINS:
-            specs = [str(options.data / name) for name in DOMAINS[domain]]
-            folder = options.work / f"{domain}-{seed}"
-            # The frames of both seeds are split alike: only then can their errors be averaged.
-            task = replace(make_task(specs, notice=print), seed=seed)
-            carry_out(Bench(task, folder, {"domain": domain, "seed": seed}))
+    tasks = {
+        domain: make_task([str(options.data / name) for name in DOMAINS[domain]], notice=print)
+        for domain in options.domain or DOMAINS
+    }
+    benches = [
+        # The frames of both seeds are split alike: only then can their errors be averaged.
+        Bench(
+            replace(task, seed=seed),
+            options.work / f"{domain}-{seed}",
+            {"domain": domain, "seed": seed},
+        )
+        for seed in SEEDS
+        for domain, task in tasks.items()
+    ]
+    for bench in benches:
+        carry_out(bench.folder, bench.own_steps())
+    for name in SETS if options.domain is None else ():
+        work = partial(unseen_records, options.data, name)
+        carry_out(options.work / f"unseen-{Path(name).stem}", [("records", work)])
+    for bench in benches:
+        if bench.task.seed == SEEDS[0]:
+            carry_out(bench.folder, bench.shared_steps())
     gather(options.work)
 
 

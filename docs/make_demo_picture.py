@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 import mrfmask as mm
+from mrfmask.depth.checkpoint import default_depth_model
+from mrfmask.depth.full_size import choose_at_full_size
 from mrfmask.files import read_picture
 from mrfmask.potentials import POTENTIALS
 
 ROOT = Path(__file__).parents[1]
-SIDE, GAP = 300, 6
+SIDE, GAP, MEASURED = 300, 6, 100
 BLUE = torch.tensor([0.30, 0.66, 1.0])[:, None, None]
 
 
@@ -31,12 +33,19 @@ def panel(picture: torch.Tensor, potentials: str, side: int) -> torch.Tensor:
     return torch.nn.functional.interpolate(shown[None], (SIDE, SIDE), mode="nearest")[0]
 
 
+def where_to_measure(picture: torch.Tensor) -> torch.Tensor:
+    """The picture with the picks of the shipped depth model, 2 % of 100x100 pixels, as blocks."""
+    small = resized(picture, MEASURED)
+    mask = choose_at_full_size(default_depth_model().masking, small, MEASURED**2 // 50, 0)
+    shown = torch.where(mask, BLUE, 0.8 * small)
+    return torch.nn.functional.interpolate(shown[None], (SIDE, SIDE), mode="nearest")[0]
+
+
 def main() -> None:
-    """Photo, contrast, edge and spread side by side."""
+    """Photo, where to measure depth, contrast and edge side by side."""
     picture = read_picture(ROOT / "demo/astronaut.jpg")
-    panels = [resized(picture, SIDE)]
+    panels = [resized(picture, SIDE), where_to_measure(picture)]
     panels += [panel(picture, "contrast", 300), panel(picture, "edge", 300)]
-    panels += [panel(picture, "spread", 75)]
     gap = torch.ones(3, SIDE, GAP)
     row = [part for p in panels for part in (p, gap)][:-1]
     pixels = (torch.cat(row, dim=2) * 255).round().byte().permute(1, 2, 0).numpy()

@@ -35,6 +35,9 @@ SHORT = Plans(
 def begin(monkeypatch):
     """Runs `train_depth` with such stages."""
 
+    # The stub looks at the predictor, whatever the method that it stands for does.
+    monkeypatch.setattr(alternate, "STEADY", frozenset())
+
     def run(folder, stages, method=METHOD, task=TASK, **options):
         monkeypatch.setitem(TRAININGS, METHOD, stages.train)
         return train_depth(task, folder, method, fit=stages.fit, **OPTIONS | options)
@@ -50,6 +53,7 @@ def whole(tmp_path_factory):
         errors_of(patch, [2.0, 1.0])
         stages = Stages()
         patch.setitem(TRAININGS, METHOD, stages.train)
+        patch.setattr(alternate, "STEADY", frozenset())
         train_depth(TASK, folder, METHOD, fit=stages.fit, **OPTIONS)
     return content(folder)
 
@@ -344,3 +348,14 @@ def test_train_depth_refuses_other_arguments_before_anything_is_made(
     with pytest.raises(ValueError, match=says):
         begin(tmp_path / "run", Stages(dies_at=0), **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_steady_methods_are_trained_once(tmp_path, begin, monkeypatch):
+    errors_of(monkeypatch, [2.0, 1.0])
+    stages = Stages()
+    monkeypatch.setattr(alternate, "STEADY", frozenset({METHOD}))
+    begin(tmp_path, stages)
+    folders = {asked[1] for asked in stages.asked if asked[0] == "masking"}
+    assert folders == {tmp_path / "round-1" / "masking"}
+    maskings = {record["masking"] for record in records(tmp_path)}
+    assert (len(maskings), len(records(tmp_path))) == (1, 2)

@@ -15,7 +15,7 @@ from depth.rough_half import RoughHalf, rough_half, rough_task
 from mrfmask.depth import cells
 from mrfmask.depth.frames import FrameBatch, collate_frames
 from mrfmask.depth.masking import MASKINGS, first_view
-from mrfmask.depth.masking.grid import cell_model
+from mrfmask.depth.masking.grid import cell_model, features_of
 from mrfmask.depth.metrics import depth_metrics
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.reconstruct import linear
@@ -89,7 +89,8 @@ def test_gumbel_probabilities_are_not_confined(trained):
     masking, _ = trained("gumbel")
     side = cells.cell_side(frames.valid[0], 29)
     with torch.no_grad():
-        logits = 2 * cell_model(masking.net, frames.picture, side).unary
+        features = features_of(masking.net, frames.picture)
+        logits = 2 * cell_model(masking.net, features, side).unary
     probability = logits.sigmoid()
     assert probability.max() > 0.8
     assert probability.min() < 0.2

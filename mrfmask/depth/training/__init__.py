@@ -47,3 +47,6 @@ TRAININGS: dict[str, Training] = {
     "ising_ssvm": train_ssvm,
     **JOINT,
 }
+
+# Those that do not look at the predictor: one training serves all rounds of alternating ones.
+STEADY = frozenset({"prior", "ising_density", *JOINT})

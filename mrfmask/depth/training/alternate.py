@@ -22,7 +22,7 @@ from mrfmask.depth.phases import Phases
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.saved_weights import taken_apart
 from mrfmask.depth.targets import Target
-from mrfmask.depth.training import TRAININGS
+from mrfmask.depth.training import STEADY, TRAININGS
 from mrfmask.depth.training.judge import judge
 from mrfmask.depth.training.predictor import fit_predictor
 from mrfmask.depth.training.task import Task
@@ -113,10 +113,11 @@ def train_depth(
     round, the masking learns from the errors of the target, a copy of the predictor
     (``round-1/masking/``); the predictor goes on with what that masking buys
     (``round-1/predictor/``); and the target follows it by Polyak averaging, so that the masking
-    does not chase the errors of one predictor alone. A method without training has one round, with
-    nothing to learn but the predictor. Rounds end once the validation error no longer falls; the
-    best round is the model that `folder` holds. Stopped anywhere, the same call goes on to the same
-    bytes.
+    does not chase the errors of one predictor alone. Methods in STEADY do not look at the
+    predictor: all rounds have the masking of the first. A method without training has one round,
+    with nothing to learn but the predictor. Rounds end once the validation error no longer falls;
+    the best round is the model that `folder` holds. Stopped anywhere, the same call goes on to the
+    same bytes.
 
     Args:
         task: frames, shares and seed.
@@ -266,10 +267,12 @@ class _Alternation:
         """The masking and the predictor of a round; finished ones are read."""
         place = self.folder / f"round-{number}"
         if self.method in TRAININGS:
-            self.notice(f"round {number}: masking by {self.method}")
+            steady = self.method in STEADY
+            if number == 1 or not steady:
+                self.notice(f"round {number}: masking by {self.method}")
             masking = TRAININGS[self.method](
                 self.task,
-                place / "masking",
+                (self.folder / "round-1" if steady else place) / "masking",
                 aim,
                 plan=self.plans.masking,
                 watcher=self.watcher,

@@ -13,7 +13,7 @@ from mrfmask.depth.budget import budget_of
 from mrfmask.depth.frames import FrameBatch, collate_frames
 from mrfmask.depth.losses import Mean
 from mrfmask.depth.masking import MASKINGS, first_view
-from mrfmask.depth.masking.grid import GridMasking, cell_model
+from mrfmask.depth.masking.grid import GridMasking, cell_model, features_of
 from mrfmask.depth.reconstruct import linear
 from mrfmask.depth.training.cell_health import cell_health
 from mrfmask.depth.training.task import Task
@@ -72,7 +72,8 @@ class JointScore:
         records = []
         for image, (valid, mask) in enumerate(zip(self.frames.valid, masks, strict=True)):
             side = cells.cell_side(valid, self.counts[0])
-            model = cell_model(masking.net, self.frames.picture[image : image + 1], side)
+            features = features_of(masking.net, self.frames.picture[image : image + 1])
+            model = cell_model(masking.net, features, side)
             open_, chosen = (cells.some(m[None], side)[0] for m in (valid, mask))
             records.append(cell_health(2 * model.unary[0], chosen, open_))
         return {name: sum(r[name] for r in records) / len(records) for name in records[0]}

@@ -13,7 +13,7 @@ from torch import Tensor
 from mrfmask.depth import cells
 from mrfmask.depth.budget import budget_of
 from mrfmask.depth.frames import FrameBatch, collate_frames
-from mrfmask.depth.masking.grid import cell_model
+from mrfmask.depth.masking.grid import cell_model, features_of
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training.joint_score import fill_error
 from mrfmask.depth.training.penalised import PenalisedTraining
@@ -90,7 +90,8 @@ def _likely(net: MaskNet, frames: FrameBatch, count: int) -> Bool[Tensor, "batch
     masks = []
     for image, valid in enumerate(frames.valid):
         side = cells.cell_side(valid, count)
-        unary = cell_model(net, frames.picture[image : image + 1], side).unary[0]
+        features = features_of(net, frames.picture[image : image + 1])
+        unary = cell_model(net, features, side).unary[0]
         unary = unary.where(cells.some(valid[None], side)[0], -torch.inf)
         # With exactly 0 both are equally likely.
         chosen = (unary > 0) if (unary > 0).any() else unary == unary.max()
