@@ -28,7 +28,7 @@ from mrfmask.model import IsingGrid
 from mrfmask.nn import MaskLayer, MaskNet
 from mrfmask.nn.heads import Coupling
 
-PLAN = Plan(epochs=10, batch=8, learning_rate=2e-3, weight_decay=0.05, patience=10)
+PLAN = Plan(epochs=6, batch=8, learning_rate=2e-3, weight_decay=0.05, patience=6)
 AVERAGE = 0.98
 
 
