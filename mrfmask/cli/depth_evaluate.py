@@ -197,6 +197,7 @@ def _judge(
                 heading = _heading(name, case, named, seed)
                 record = journal.finished(key_of(heading), source, [])
                 if record is None:
+                    journal.drop({key_of(heading)})
                     found = evaluate_frame(
                         frame, case.masking, case.phases, case.share, _predictors(named), seed
                     )
@@ -215,6 +216,8 @@ def _judge(
 
 def _heading(name: str, case: Case, named: NamedModel | None, seed: int) -> Record:
     """What a record hangs on, but for the frame's content."""
+    from mrfmask.depth.controls import Shuffled
+
     settings = {
         "method": case.masking.name,
         "phases": case.phases.count,
@@ -222,6 +225,11 @@ def _heading(name: str, case: Case, named: NamedModel | None, seed: int) -> Reco
         "seed": seed,
         "checkpoint": None if named is None else named.digest,
     }
+    if isinstance(case.masking, Shuffled):
+        # The picture that it is shown is one of these.
+        settings["frames"] = hashlib.sha256(
+            "\n".join(case.masking.frames.names).encode()
+        ).hexdigest()
     return {"input": name, "image": None, "settings": settings}
 
 

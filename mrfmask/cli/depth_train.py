@@ -122,7 +122,7 @@ def train(
             budget=share,
             phases=spent,
             rounds=rounds,
-            plans=_plans(method, steps, workers, seed),
+            plans=_plans(method, steps, workers, seed, len(task.train)),
             info={"data": list(data), "size": size, "mrfmask": versions()["mrfmask"]},
             watcher=show,
             notice=show.begin,
@@ -148,22 +148,33 @@ def _shares(budget: float) -> tuple[float, ...]:
     return tuple(sorted({share for share in (0.01, 0.05) if share < budget} | {budget}))
 
 
-def _plans(method: str, steps: int | None, workers: int, seed: int) -> Plans:
-    """The recipes, but for so many steps and processes that make examples."""
-    from mrfmask.depth.training import density, joint, ssvm
+def _plans(method: str, steps: int | None, workers: int, seed: int, frames: int) -> Plans:
+    """The recipes, but for so many steps and processes that make examples.
+
+    They are given even where nothing is asked for, so that more workers may go on where fewer were.
+    """
+    from mrfmask.depth.training import density, fit, joint, ssvm
     from mrfmask.depth.training.alternate import Plans
-    from mrfmask.depth.training.fit import STEPS
+    from mrfmask.depth.training.joint_methods import JOINT
     from mrfmask.depth.training.predictor import BASE_PLAN, FINE_PLAN
 
-    if steps is None and workers == 0:
-        return Plans()
-    own = {"ising_density": density.PLAN, "ising_ssvm": ssvm.PLAN}
-    masking = own.get(method, joint.PLAN)
-    changed: dict[str, Any] = {"seed": seed, "workers": workers}
-    if steps is not None:
-        changed["epochs"] = math.ceil(steps / STEPS)
-    base, masking, fine = (replace(plan, **changed) for plan in (BASE_PLAN, masking, FINE_PLAN))
-    return Plans(base=base, masking=masking, predictor=fine)
+    # A recipe and the steps of its pass; of methods that learn nothing neither is looked at.
+    own = {
+        "ising_density": (density.PLAN, density.STEPS),
+        "ising_ssvm": (ssvm.PLAN, frames // ssvm.PLAN.batch),
+    }
+    for name, training in JOINT.items():
+        own[name] = (joint.PLAN, max(training.examples, frames) // joint.PLAN.batch)
+    recipes = {
+        "base": (BASE_PLAN, fit.STEPS),
+        "masking": own.get(method, own["ising_density"]),
+        "predictor": (FINE_PLAN, fit.STEPS),
+    }
+    plans = {}
+    for stage, (plan, steps_a_pass) in recipes.items():
+        epochs = plan.epochs if steps is None else math.ceil(steps / max(steps_a_pass, 1))
+        plans[stage] = replace(plan, seed=seed, workers=workers, epochs=epochs)
+    return Plans(**plans)
 
 
 def _with_flag(message: str) -> str:

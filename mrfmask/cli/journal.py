@@ -98,8 +98,8 @@ class Journal:
 
     def drop(self, keys: Collection[Key]) -> None:
         """Takes out the records of images that will be done again."""
-        kept = {key: record for key, record in self._records.items() if key not in keys}
-        if len(kept) < len(self._records):
+        if not self._records.keys().isdisjoint(keys):
+            kept = {key: record for key, record in self._records.items() if key not in keys}
             text = b"".join(_line(record) for record in kept.values())
             write_whole(self.path, lambda file: file.write(text))
             self._records = kept

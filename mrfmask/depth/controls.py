@@ -15,15 +15,15 @@ from torch import Tensor
 from mrfmask.depth.density_net import PositionPrior
 from mrfmask.depth.frames import FrameBatch, Frames
 from mrfmask.depth.masking import Masking, Prior
-from mrfmask.depth.neighbour_variance import SMOOTHING
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.reconstruct import linear
 from mrfmask.inference.method import check_count
 from mrfmask.learn.augment import stream
 
-# How the ceiling spends its budget: the share bought before any error is known, and how close, in
-# mean distances of picks, two picks of a round may lie.
-FIRST, APART = 0.15, 0.5
+# How the ceiling spends its budget: the share bought before any error is known; and in mean
+# distances of picks how close two picks of a round may lie, and the standard deviation by which
+# errors are smoothed.
+FIRST, APART, SMOOTHING = 0.15, 0.5, 0.2
 
 
 class Control(ABC):
@@ -133,8 +133,9 @@ class Greedy(Control):
             fills = linear(frames.depth, mask)
             error = (fills - frames.depth).square().where(frames.valid, 0.0)
             for image, (on, valid) in enumerate(zip(mask, frames.valid, strict=True)):
-                smooth = torch.from_numpy(gaussian_filter(error[image].numpy(), SMOOTHING))
-                mask[image] = _worst(smooth, on, valid, total, APART * (valid.sum() / count) ** 0.5)
+                apart = (int(valid.sum()) / count) ** 0.5
+                smooth = torch.from_numpy(gaussian_filter(error[image].numpy(), SMOOTHING * apart))
+                mask[image] = _worst(smooth, on, valid, total, APART * apart)
         return mask
 
 

@@ -22,9 +22,22 @@ CHANNELS = 7
 LEAST = 1e-3
 # Logarithms lie within +-8 of where they start.
 BOUND = 8.0
+CARD_TEMPLATE = """---
+{{ card_data }}
+---
+
+A network that expects errors of completed depth, saved by mrfmask: `config.json` has the arguments,
+`model.safetensors` the weights. `from_pretrained` of `mrfmask.depth.error_head.ErrorHead` loads it.
+"""
 
 
-class ErrorHead(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-estimation"]):
+class ErrorHead(
+    nn.Module,
+    Pretrained,
+    library_name="mrfmask",
+    tags=["depth-estimation"],
+    model_card_template=CARD_TEMPLATE,
+):
     r"""Expected squared error of the linear fill, from measured depths alone, without a picture.
 
     ``error = (variance + (0.001 m)^2) * exp(8 tanh(f / 8))`` with the variance of the nearest

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mrfmask.depth.budget import budget_of
 from mrfmask.depth.cache import FrameCache
 from mrfmask.depth.frames import Frame
 from mrfmask.depth.reconstruct import linear
@@ -24,20 +23,22 @@ def error_maps(frame: Frame, shares: tuple[float, ...]) -> Float[Tensor, "shares
     """The mean squared error of the linear fill over spread and random masks, 0 where not valid.
 
     The errors of a mask are divided by their mean over valid pixels, so that every mask counts
-    alike; units cancel. Draws hang on the frame's name alone.
+    alike; units cancel. Draws hang on the frame's name alone. Where a share buys all valid pixels,
+    no errors are left, and the map is even.
 
     Args:
-        frame: with valid pixels enough for every share.
-        shares: budgets, one map each.
+        frame: with a valid pixel.
+        shares: budgets, one map each; at least one pixel is bought, and at most the valid ones.
     """
     valid, depth = frame.valid[None], frame.depth[None]
     scores = torch.zeros_like(depth).where(valid, -torch.inf)
     seed = crc32(frame.name.encode())
     maps = torch.zeros(len(shares), *frame.depth.shape)
     for row, share in enumerate(shares):
+        count = min(max(round(share * valid.numel()), 1), int(valid.sum()))
         for turn, name in enumerate(SELECTORS):
             options = {} if name == "long_range" else {"seed": stream(seed, turn)}
-            mask = select(scores, name, budget=budget_of(valid, share), **options)
+            mask = select(scores, name, budget=count, **options)
             squared = (linear(depth, mask) - depth).square().where(valid, 0)[0]
             mean = squared.sum() / valid.sum()
             maps[row] += squared / mean if mean > 0 else frame.valid.float()

@@ -162,8 +162,8 @@ def _row(key: tuple, groups: Mapping[tuple, dict[str, Record]], against: Sequenc
         if tried:
             other = groups[min(tried, key=lambda k: k[2])]
             common = [frame for frame in records if frame in other]
-            places, over = _places([records[frame] for frame in common])
             if common:
+                places, over = _places([records[frame] for frame in common])
                 ratios[baseline] = _ratio(records, other, common, places, name)
     return Row(
         method=method,

@@ -10,12 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from mrfmask.depth.density_net import places
 from mrfmask.depth.masking import IsingDensity, Masking, View
 from mrfmask.depth.tiles import long_range_in_tiles
 
 # Networks are trained on 100x100 pixels that stand for 350x350 or so: a picture's shorter side is
 # reduced to about as many.
 SHORT_SIDE = 128
+COLOURS = 3
 
 
 @torch.no_grad()
@@ -89,7 +91,11 @@ class _ReducedBody(nn.Module):
         self.body, self.size = body, size
 
     def forward(self, picture: Tensor) -> Tensor:
-        features = self.body(_resize(picture, self.size))
+        reduced = _resize(picture[:, :COLOURS], self.size)
+        if picture.shape[1] > COLOURS:
+            # Of networks that see the place of every pixel, too: numbers from -1 to 1, no colours.
+            reduced = torch.cat([reduced, places(reduced)], dim=1)
+        features = self.body(reduced)
         if features.shape[2:] == picture.shape[2:]:
             return features
         return interpolate(features, tuple(picture.shape[2:]), mode="bilinear")

@@ -21,9 +21,23 @@ DEPTH_CHANNELS, PICTURE_CHANNELS = 6, 3
 FAR = 10.0
 # A depth is at most e^2 = 7.4 times the linear fill, or as many times less.
 LARGEST_LOG_CORRECTION = 2.0
+CARD_TEMPLATE = """---
+{{ card_data }}
+---
+
+A network that completes depth from measured pixels, saved by mrfmask: `config.json` has the
+arguments, `model.safetensors` the weights. `from_pretrained` of `mrfmask.depth.predictor.Predictor`
+loads it.
+"""
 
 
-class Predictor(nn.Module, Pretrained, library_name="mrfmask", tags=["depth-estimation"]):
+class Predictor(
+    nn.Module,
+    Pretrained,
+    library_name="mrfmask",
+    tags=["depth-estimation"],
+    model_card_template=CARD_TEMPLATE,
+):
     r"""Dense depth from measured pixels: linear interpolation, times a learned correction.
 
     ``prediction = linear fill * exp(2 tanh(f / 2))`` with f of a U-Net of 0.23 million parameters.

@@ -92,7 +92,7 @@ class ExpectedError:
         return self.head.eval()(bought, mask, valid)
 
 
-# The one registry: commands, tests and benchmarks read it. The classes hold the networks they need.
+# The one registry, by the names that saved models have. The classes hold the networks they need.
 WEIGHTS: dict[str, type[Weight]] = {
     "variance": NeighbourVariance,
     "ensemble": EnsembleVariance,

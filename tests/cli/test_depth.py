@@ -110,6 +110,25 @@ def test_results_of_other_settings_are_not_taken_for_these(tmp_path):
     assert {row["frames"] for row in table} == {3}
 
 
+def test_frames_that_have_changed_are_judged_again_and_leave_no_line(tmp_path):
+    out = tmp_path / "out"
+    run("evaluate", *QUICK, "--out", out)
+    run("evaluate", *QUICK, "--out", out, "--size", "24x40")
+    found = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len(found) == 12
+    assert {record["count"] for record in found} == {round(s * 24 * 40) for s in (0.01, 0.05)}
+
+
+def test_shuffled_is_judged_again_when_it_can_be_shown_other_frames(tmp_path, model):
+    words = [*QUICK[:-1], "shuffled", "--checkpoint", model, "--phases", 1]
+    fresh = run("evaluate", *words, "--count", 5, "--out", tmp_path / "fresh")
+    assert fresh.stdout.count(": 2 results") == 5
+    run("evaluate", *words, "--out", tmp_path / "again")
+    run("evaluate", *words, "--count", 5, "--out", tmp_path / "again")
+    tables = [(tmp_path / name / "table.json").read_bytes() for name in ("fresh", "again")]
+    assert tables[0] == tables[1]
+
+
 def test_interrupt_says_how_to_go_on(tmp_path, monkeypatch):
     module = importlib.import_module("mrfmask.depth.evaluate")
     judge, calls = module.evaluate_frame, iter([False] * 5 + [True])

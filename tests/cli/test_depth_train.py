@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from depth_files import LEFT_OUT, mixed_folder
@@ -11,7 +12,12 @@ from typer.testing import CliRunner
 
 from mrfmask.cli import app
 from mrfmask.depth.checkpoint import load_depth_model
-from mrfmask.depth.training import alternate, density, fit, ssvm
+from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training import TRAININGS, alternate, density, fit, ssvm
+from mrfmask.depth.training.predictor import BASE_PLAN, FINE_PLAN
+from mrfmask.learn.loop import Trainer
+
+PLANS = ("base", "masking", "predictor")
 
 
 def run(*words, code=0):
@@ -49,7 +55,8 @@ def test_recipe_is_asked_for_by_default(asked, tmp_path):
     assert found["method"] == "ising_density"
     assert found["folder"] == tmp_path / "out"
     assert (found["budget"], found["rounds"], found["phases"].count) == (0.01, 3, 1)
-    assert found["plans"] == alternate.Plans()
+    base, masking, fine = (getattr(found["plans"], name) for name in PLANS)
+    assert (base, masking, fine) == (BASE_PLAN, density.PLAN, FINE_PLAN)
     assert found["task"].shares == (0.01,)
     assert found["info"]["data"] == ["synthetic"]
 
@@ -65,10 +72,37 @@ def test_options_reach_the_training(asked, tmp_path):
     assert found["task"].seed == 5
     plans = found["plans"]
     for plan in (plans.base, plans.masking, plans.predictor):
-        assert (plan.epochs, plan.seed, plan.workers) == (2, 5, 1)
+        assert (plan.seed, plan.workers) == (5, 1)
+    assert (plans.base.epochs, plans.predictor.epochs) == (2, 2)
     assert plans.masking.batch == ssvm.PLAN.batch
-    masking = asked("--out", tmp_path / "out", "--workers", 1)["plans"].masking
-    assert masking.epochs == density.PLAN.epochs
+
+
+@pytest.mark.parametrize("method", ["ising_density", "ising_ssvm", "gumbel"])
+def test_every_network_is_trained_for_so_many_steps_up_to_a_whole_pass(
+    asked, tmp_path, monkeypatch, method
+):
+    """Counted by the trainer itself, pass by pass."""
+    found = asked("--out", tmp_path / "out", "--method", method, "--steps", 53)
+    task, plan = found["task"], found["plans"].masking
+    trainers = []
+
+    def stop(trainer):
+        trainers.append(trainer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "resume", stop)
+    with pytest.raises(KeyboardInterrupt):
+        TRAININGS[method](task, tmp_path / "masking", Predictor(), plan=plan)
+    (trainer,) = trainers
+    assert trainer.steps * (plan.epochs - 1) < 53 <= trainer.steps * plan.epochs
+
+
+def test_more_workers_go_on_where_fewer_were(asked, tmp_path):
+    plans = [asked("--out", tmp_path, *more)["plans"] for more in ((), ("--workers", 3))]
+    for name in PLANS:
+        few, many = (getattr(own, name) for own in plans)
+        assert (few.workers, many.workers) == (0, 3)
+        assert few == replace(many, workers=0)
 
 
 def test_training_leaves_out_bad_files_and_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -20,8 +20,9 @@ from mrfmask.depth.masking import MASKINGS
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.targets import Target
-from mrfmask.depth.training import TRAININGS, alternate
+from mrfmask.depth.training import STEADY, TRAININGS, alternate
 from mrfmask.depth.training.alternate import Plans, train_depth
+from mrfmask.depth.training.joint import JointTraining
 from mrfmask.depth.training.predictor import BASE_PLAN, FINE_PLAN
 from mrfmask.files import write_whole
 from mrfmask.learn.plan import Plan
@@ -348,6 +349,22 @@ def test_train_depth_refuses_other_arguments_before_anything_is_made(
     with pytest.raises(ValueError, match=says):
         begin(tmp_path / "run", Stages(dies_at=0), **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_steady_methods_are_those_that_the_predictor_does_not_change(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrfmask.depth.training.density.STEPS", 1)
+    monkeypatch.setattr("mrfmask.depth.training.sharpness.TRIED", (1.0,))
+    training, plan = TRAININGS[name], Plan(epochs=1, batch=2, learning_rate=1e-2)
+    if isinstance(training, JointTraining):
+        training = replace(training, examples=2)
+    changed = Predictor(width=8)
+    torch.nn.init.normal_(changed.net.head[-1].weight)
+    found = [
+        digest_of(training(tiny_task(2, 1), tmp_path / str(n), predictor, plan=plan).net)
+        for n, predictor in enumerate((Predictor(width=8), changed))
+    ]
+    assert (found[0] == found[1]) == (name in STEADY)
 
 
 def test_steady_methods_are_trained_once(tmp_path, begin, monkeypatch):

@@ -96,6 +96,14 @@ def test_loaded_model_gives_the_same_masks_and_predictions(name, tmp_path, frame
         )
 
 
+@pytest.mark.parametrize("kind", [Predictor, ErrorHead])
+def test_card_of_a_network_says_what_loads_it(tmp_path, kind):
+    kind(width=8).save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert f"{kind.__module__}.{kind.__name__}" in card
+    assert "More Information Needed" not in card
+
+
 def test_loaded_model_keeps_options_of_the_masking(tmp_path):
     for name, options in (
         ("ising_density", {"sharpness": 0.5, "exponent": 4}),

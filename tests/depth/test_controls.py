@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,6 +79,17 @@ def test_greedy_is_a_ceiling_on_average():
     for name in ("random", "k_center", "long_range"):
         other = bought_by(MASKINGS[name](), BATCH, 38, Phases())
         assert errors(greedy).mean() < errors(other).mean()
+
+
+def test_greedy_prefers_what_is_wrong_with_its_neighbours_to_a_single_pixel():
+    depth = torch.full((1, 24, 32), 2.0)
+    depth[0, 14:18, 20:24], depth[0, 5, 8] = 2.9, 3.0
+    wall = replace(
+        collate_frames([FRAMES[0]]), depth=depth, valid=torch.ones(1, 24, 32, dtype=torch.bool)
+    )
+    mask = Greedy(rounds=1).buy(wall, 2, Phases())[0]
+    assert mask[14:18, 20:24].sum() == 1
+    assert not mask[5, 8]
 
 
 def test_greedy_buys_the_worst_pixel_of_a_round():

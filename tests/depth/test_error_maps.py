@@ -48,6 +48,15 @@ def test_a_plane_has_even_errors():
     assert torch.equal(error_maps(frame, SHARES), torch.ones(2, 24, 32))
 
 
+def test_frame_with_fewer_valid_pixels_than_a_share_has_an_even_map_for_it():
+    valid = torch.zeros(24, 32, dtype=torch.bool)
+    valid[::4, ::4] = True  # 6 % of the pixels
+    frame = replace(FRAME, depth=(1 + torch.rand(24, 32)).where(valid, 0), valid=valid)
+    few, many = error_maps(frame, (0.02, 0.1))
+    assert torch.equal(many, valid.float())
+    assert few[valid].std() > 0.1
+
+
 def test_cached_maps_are_the_maps(tmp_path, monkeypatch):
     expected = error_maps(FRAME, SHARES)
     first = cached_error_maps(FRAME, SHARES, FrameCache(tmp_path, "key"))

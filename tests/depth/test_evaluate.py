@@ -147,6 +147,16 @@ def test_baselines_are_compared_on_the_same_frames_in_one_phase():
     assert row.ratios["random"].ratio == pytest.approx(3 / 6)
 
 
+def test_intervals_are_said_to_be_over_places_when_a_baseline_has_other_frames():
+    records = [
+        evaluate_frame(FRAMES[i], MASKINGS[name](), Phases(), 0.05, {})
+        for name, indices in (("grid", range(5)), ("random", range(5)), ("k_center", [5]))
+        for i in indices
+    ]
+    row = summarise(records)[0]
+    assert (row.method, row.over, list(row.ratios)) == ("grid", "places", ["random"])
+
+
 def test_errors_of_zero_have_a_ratio():
     record = evaluate_frame(line([1.0, 2.0, 5.0]), Ends(), Phases(), 2 / 3, {})
     exact = {"linear": {"rmse": 0.0}}

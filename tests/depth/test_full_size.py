@@ -71,6 +71,16 @@ def test_small_picture_is_seen_as_it_is():
     assert not torch.equal(wide, expected)
 
 
+def test_network_that_sees_places_sees_those_of_the_reduced_picture(monkeypatch):
+    monkeypatch.setattr(full_size, "SHORT_SIDE", 16)
+    net, seen = MaskNet(in_channels=5), []
+    net.body.register_forward_pre_hook(lambda body, inputs: seen.append(inputs[0]))
+    choose_at_full_size(MASKINGS["ising_ssvm"](net=net), torch.rand(3, 40, 80), 60)
+    assert seen[0].shape == (1, 5, 16, 32)
+    assert torch.allclose(seen[0][0, 3, :, 0], torch.linspace(-1, 1, 16))
+    assert torch.allclose(seen[0][0, 4, 0], torch.linspace(-1, 1, 32))
+
+
 def test_seed_decides_draws():
     picture = torch.rand(3, 20, 30)
     masks = [choose_at_full_size(MASKINGS["random"](), picture, 30, s) for s in (0, 0, 1)]

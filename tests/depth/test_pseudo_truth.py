@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -50,6 +52,20 @@ def test_pseudo_truth_has_so_many_valid_pixels_and_comes_again(frames, name, cou
     assert mask.sum((1, 2)).tolist() == [count] * len(frames)
     assert not (mask & ~frames.valid).any()
     assert torch.equal(truth(frames, count, seed=1), mask)
+
+
+@pytest.mark.parametrize("name", PSEUDO_TRUTHS)
+def test_pseudo_truth_of_an_image_hangs_on_that_image_alone(name):
+    """Beside one whose few valid pixels lie close, where picks are far denser."""
+    close, wide = SyntheticFrames(2, seed=5, size=(48, 64))
+    valid = torch.zeros_like(close.valid)
+    valid[20:28, 30:38] = True
+    depth = close.depth.where(close.valid, 3.0).where(valid, 0.0)
+    close = replace(close, depth=depth, valid=valid)
+    truth = PSEUDO_TRUTHS[name]()
+    together = truth(collate_frames([close, wide]), 12)
+    alone = [truth(collate_frames([frame]), 12)[0] for frame in (close, wide)]
+    assert torch.equal(together, torch.stack(alone))
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,27 @@ def test_budget_hinge_has_the_gradient_of_finite_differences():
     assert parts[0].grad.abs().sum() > 0
 
 
+def test_training_takes_the_seed_of_the_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(ssvm, "PLAN", replace(PLAN, epochs=1))
+    nets = []
+    for seed in (0, 5):
+        task = replace(boxes_task(4, 1), seed=seed)
+        nets.append(train_ssvm(task, tmp_path / str(seed), predictor()).net)
+    weights = [net.state_dict() for net in nets]
+    assert not all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_training_takes_budgets_of_one_pixel(tmp_path):
+    task = replace(boxes_task(2, 1), shares=(1 / 1280,))
+    plan = replace(PLAN, epochs=1, batch=2)
+    assert masking_count(train_ssvm(task, tmp_path, predictor(), plan=plan), task) == 1
+
+
+def masking_count(masking, task):
+    view = first_view(batch_of(task.validation))
+    return int(masking(view, budget_of(view.valid, task.shares[0])).sum())
+
+
 def test_trained_masking_beats_its_untrained_self_on_new_frames(trained):
     _, masking = trained
     frames = batch_of(boxes_task().test)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mrfmask.depth.density_net import SHARES, PositionPrior
+from mrfmask.depth.describe import digest_of
 from mrfmask.depth.frames import Frame
 from mrfmask.depth.masking.density import Prior
 from mrfmask.depth.predictor import Predictor
+from mrfmask.depth.training import sharpness
 from mrfmask.depth.training.density import PLAN, train_density
 from mrfmask.depth.training.prior import train_prior
 from mrfmask.depth.training.sharpness import TRIED, tune_sharpness
@@ -86,6 +88,21 @@ def test_density_learns_from_the_picture_and_resumes_to_the_same_bytes(tmp_path)
         train_density(SWAPPED, tmp_path / "cut", Predictor(), plan=SHORT, watcher=Stopper())
     train_density(SWAPPED, tmp_path / "cut", Predictor(), plan=SHORT)
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("train", [train_density, train_prior])
+def test_finished_training_is_not_tuned_again(tmp_path, monkeypatch, train):
+    first = train(SWAPPED, tmp_path, Predictor(), plan=SHORT).net
+    with monkeypatch.context() as patch:
+        patch.setattr("mrfmask.depth.training.sharpness.buy", None)
+        again = train(SWAPPED, tmp_path, Predictor(), plan=SHORT).net
+    assert digest_of(again) == digest_of(first)
+    # Tuned for other frames it is another one.
+    asked = []
+    monkeypatch.setattr(sharpness, "tune_sharpness", lambda m, f: asked.append(f) or m)
+    other = replace(SWAPPED, validation=SWAPPED.validation[:1], digest="other")
+    sharpness.tune_once(Prior(net=Bright(1)), other, tmp_path)
+    assert asked == [other.validation]
 
 
 def test_prior_learns_the_place_alone(tmp_path):

@@ -12,7 +12,7 @@ from mrfmask.depth.pseudo_truth.pseudo_truth import (
 from mrfmask.depth.pseudo_truth.saliency import Saliency
 from mrfmask.depth.pseudo_truth.worst_error import WorstError
 
-# The one registry: training, commands, tests and benchmarks read it.
+# The one registry; the training of ising_ssvm takes WorstError alone.
 PSEUDO_TRUTHS: dict[str, type[PseudoTruth]] = {
     kind.name: kind for kind in (WorstError, Saliency, Ensemble)
 }

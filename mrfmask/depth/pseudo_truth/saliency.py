@@ -59,7 +59,8 @@ class Saliency(PseudoTruth):
             total += saliency(self.target, frames, mask).double().square()
             often += mask
         known = smoothed(often, deviation)
-        density = smoothed(total, deviation) / known.clamp(min=1e-3 * known.max())
+        least = 1e-3 * known.amax((1, 2), keepdim=True)
+        density = smoothed(total, deviation) / known.maximum(least)
         scores = (self.power * log_error(density, frames.valid)).where(frames.valid, -torch.inf)
         return LongRange()(scores, budget=count)
 

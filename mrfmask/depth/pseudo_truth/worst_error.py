@@ -20,7 +20,7 @@ from mrfmask.select import SELECTORS
 
 @dataclass(frozen=True, kw_only=True)
 class WorstError(PseudoTruth):
-    """Half the budget spread evenly, the rest in rounds where the squared error is large.
+    """Part of the budget spread evenly, the rest in rounds where the squared error is large.
 
     A round chooses by `WeightedFarthest` with a power of the true squared error of the target,
     smoothed, as density: picks keep away from each other and from earlier ones.

@@ -20,7 +20,7 @@ from mrfmask.depth.error_maps import cached_error_maps
 from mrfmask.depth.frames import Frame
 from mrfmask.depth.masking.density import IsingDensity
 from mrfmask.depth.predictor import Predictor
-from mrfmask.depth.training.sharpness import tune_sharpness
+from mrfmask.depth.training.sharpness import tune_once
 from mrfmask.depth.training.task import Repeated, Task
 from mrfmask.learn.loop import Trainer, Watcher
 from mrfmask.learn.plan import Plan
@@ -106,7 +106,7 @@ def train_density(
     trainer.resume()
     trainer.run(watcher)
     net = DensityNet.from_pretrained(folder)
-    return tune_sharpness(IsingDensity(net=net), task.validation)
+    return tune_once(IsingDensity(net=net), task, folder)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mrfmask.depth.error_maps import cached_error_maps
 from mrfmask.depth.masking.density import Prior
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training.density import ERRORS
-from mrfmask.depth.training.sharpness import tune_sharpness
+from mrfmask.depth.training.sharpness import tune_once
 from mrfmask.depth.training.task import Task
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -56,4 +56,4 @@ def train_prior(
         mean = torch.from_numpy(gaussian_filter(summed, SMOOTHING) / (seen + 1e-3))
         net.maps[place] = mean.clamp(min=FLOOR).log() / (1 + POWER)
     net.save_pretrained(folder)
-    return tune_sharpness(Prior(net=net.eval()), task.validation)
+    return tune_once(Prior(net=net.eval()), task, folder)

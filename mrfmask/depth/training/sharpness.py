@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mrfmask.depth.budget import budget_of
+from mrfmask.depth.cache import FrameCache
 from mrfmask.depth.density_net import SHARES
+from mrfmask.depth.describe import digest_of
 from mrfmask.depth.frames import Frame, collate_frames
 from mrfmask.depth.losses import Rmse
 from mrfmask.depth.masking.density import IsingDensity
 from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.reconstruct import linear
+from mrfmask.depth.training.task import Task
 
 TRIED = (0.25, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2)
 # Frames that it is tried on.
 MOST = 60
+KEPT = "sharpness"
 
 
 def tune_sharpness(masking: IsingDensity, frames: Dataset) -> IsingDensity:
@@ -43,6 +50,24 @@ def tune_sharpness(masking: IsingDensity, frames: Dataset) -> IsingDensity:
             sharpness[place] = tried
             errors.append(torch.tensor([_rmse(masking, frame, share) for frame in kept]))
         sharpness[place] = TRIED[_least(torch.stack(errors), [f.name for f in kept])]
+    return masking
+
+
+def tune_once(masking: IsingDensity, task: Task, folder: Path) -> IsingDensity:
+    """The same on the validation frames of a task, kept in a folder: tuning takes a while.
+
+    Args:
+        masking: its network's `sharpness` is changed.
+        task: the task that the network was trained for.
+        folder: of the training; gets a folder for what was found.
+    """
+    sharpness = masking.net.sharpness
+    cache = FrameCache(folder / KEPT, f"{task.digest} {digest_of(masking.net)}")
+
+    def tune() -> dict[str, np.ndarray]:
+        return {KEPT: tune_sharpness(masking, task.validation).net.sharpness.numpy()}
+
+    sharpness.copy_(torch.from_numpy(cache.get(KEPT, tune)[KEPT]))
     return masking
 
 

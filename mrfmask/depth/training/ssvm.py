@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -82,7 +82,7 @@ class MarkedFrames(Dataset):
         masks = []
         for share in self.shares:
             count = budget_of(frame.valid, share)
-            first = evenly(frame.valid, round(self.truth.first * count))
+            first = evenly(frame.valid, max(round(self.truth.first * count), 1))
             masks += [first, self.truth.beyond(collate_frames([frame]), first[None], count)[0]]
         return torch.stack(masks).unflatten(0, (-1, 2))
 
@@ -148,7 +148,7 @@ def train_ssvm(
 
     Args: see `Training`.
     """
-    plan = plan or PLAN
+    plan = plan or replace(PLAN, seed=task.seed)
     folder.mkdir(parents=True, exist_ok=True)
     truth = truth_of(predictor)
     key = f"{task.digest} {task.shares} {digest_of(predictor)}"
