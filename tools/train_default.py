@@ -19,7 +19,8 @@ from mrfmask.depth.training.alternate import train_depth
 from mrfmask.depth.training.task import make_task
 
 REAL = ("ddad_dgp27.npz", "mosd107.npz")
-SYNTHETIC, BUDGET, SEED = 150, 0.01, 0
+# A seed that nobody evaluates with: the frames would be those that it learned from.
+SYNTHETIC, BUDGET, SEED = 150, 0.01, 77001
 # Pictures of users come from other sensors and places: there, this much of the learned density is
 # best (`bench/depth_unseen.py`).
 SHARPNESS = 0.25
