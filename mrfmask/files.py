@@ -7,6 +7,7 @@ programs write with those names are welcome.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import warnings
@@ -224,6 +225,34 @@ def write_overlay(
     shown = torch.where(mask, 0.45 * picture + 0.55 * tint, 0.75 * picture)
     pixels = (shown * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
     image = Image.fromarray(pixels.contiguous().numpy())
+    write_whole(path, lambda file: image.save(file, format="PNG"))
+
+
+# Half of a dot's width is at most this part of the shorter side; yellow on black is seen on all.
+DOTS_A_SIDE = 150
+DOT, RIM = (1.0, 0.87, 0.1), (0.08, 0.08, 0.08)
+
+
+def write_picks(
+    path: str | os.PathLike,
+    picture: Float[Tensor, "3 height width"],
+    mask: Bool[Tensor, "height width"],
+) -> None:
+    """Writes the picture as an RGB PNG with a dot on every pixel of the mask.
+
+    Dots are discs with a dark rim, as large as the picture and their distances allow; what lies
+    below is to be seen in the mask itself.
+    """
+    # Imported late: it takes longer than reading and writing.
+    from scipy.ndimage import distance_transform_edt
+
+    on = mask.cpu().numpy()
+    away = distance_transform_edt(~on) if on.any() else np.full(on.shape, np.inf)
+    radius = min(min(on.shape) / DOTS_A_SIDE, 0.25 * math.sqrt(on.size / max(on.sum(), 1)))
+    pixels = picture.detach().cpu().permute(1, 2, 0).numpy().copy()
+    pixels[away <= radius + 1] = RIM
+    pixels[away <= radius] = DOT
+    image = Image.fromarray((pixels * 255).round().clip(0, 255).astype(np.uint8))
     write_whole(path, lambda file: image.save(file, format="PNG"))
 
 

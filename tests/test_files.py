@@ -358,3 +358,26 @@ def test_read_picture_leaves_no_file_open(tmp_path):
         files.read_picture(path)
     open_files = {os.path.realpath(f) for f in Path("/proc/self/fd").iterdir()}
     assert os.path.realpath(path) not in open_files, error
+
+
+def test_picks_are_dots_with_a_rim_that_keep_apart(tmp_path):
+    picture = torch.full((3, 300, 450), 0.5)
+    mask = torch.zeros(300, 450, dtype=torch.bool)
+    mask[50, 60] = mask[200, 400] = True
+    files.write_picks(tmp_path / "p.png", picture, mask)
+    shown = files.read_picture(tmp_path / "p.png")
+    dot, rim = (torch.tensor(c)[:, None, None] for c in (files.DOT, files.RIM))
+    rows, columns = torch.meshgrid(torch.arange(300), torch.arange(450), indexing="ij")
+    away = torch.full((300, 450), torch.inf)
+    for row, column in ((50, 60), (200, 400)):
+        away = torch.minimum(away, ((rows - row) ** 2 + (columns - column) ** 2).sqrt())
+    # 300 / 150 pixels, as two picks are far apart.
+    expected = torch.where(away <= 2, dot, torch.where(away <= 3, rim, 0.5))
+    assert torch.allclose(shown, expected.expand(3, -1, -1), atol=1 / 255)
+    crowd = torch.ones(300, 450, dtype=torch.bool)
+    files.write_picks(tmp_path / "q.png", picture, crowd)
+    assert torch.allclose(
+        files.read_picture(tmp_path / "q.png"), dot.expand(3, 300, 450), atol=0.01
+    )
+    files.write_picks(tmp_path / "n.png", picture, torch.zeros_like(mask))
+    assert torch.allclose(files.read_picture(tmp_path / "n.png"), picture, atol=1 / 255)

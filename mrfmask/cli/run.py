@@ -25,6 +25,7 @@ from mrfmask.files import (
     write_marginals,
     write_mask,
     write_overlay,
+    write_picks,
     write_whole,
 )
 from mrfmask.model import IsingGrid
@@ -152,7 +153,10 @@ def _write_marginal_arrays(path: Path, result: Marginals) -> None:
 
 _WRITERS: dict[str, Callable[[Path, Tensor, IsingGrid, Tensor, Any], None]] = {
     ".mask.png": lambda path, picture, model, mask, result: write_mask(path, mask),
-    ".overlay.png": lambda path, picture, model, mask, result: write_overlay(path, picture, mask),
+    # Single pixels, apart from each other, would hardly be seen.
+    ".overlay.png": lambda path, picture, model, mask, result: (
+        write_picks if isinstance(result, Picks) else write_overlay
+    )(path, picture, mask),
     ".marginals.png": lambda path, picture, model, mask, result: write_marginals(
         path, result.probability[0]
     ),
