@@ -38,13 +38,13 @@ def budget_of(valid: Bool[Tensor, "*batch height width"], budget: float) -> int:
     count = round(float(budget) * pixels) if 0 < budget <= 1 else 0
     if count < 1:
         raise ValueError(
-            f"budget must be a share in (0, 1] that buys a pixel of {pixels}; got {budget}. "
+            f"budget must be a share in (0, 1] that buys a pixel of {pixels}; got {budget:g}. "
             "1 % is 0.01."
         )
     least = int(valid.flatten(-2).sum(dim=-1).min())
     if count > least:
         raise ValueError(
-            f"budget must be at most the valid pixels of each image; got {budget}, which is "
+            f"budget must be at most the valid pixels of each image; got {budget:g}, which is "
             f"{count} pixels, where {least} are valid. Lower it, or leave the image out."
         )
     return count
