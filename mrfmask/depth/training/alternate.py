@@ -27,6 +27,7 @@ from mrfmask.depth.training.judge import judge
 from mrfmask.depth.training.predictor import fit_predictor
 from mrfmask.depth.training.task import Task
 from mrfmask.files import reason, write_whole
+from mrfmask.folder_lock import FolderLock
 from mrfmask.inference.method import check_choice, check_count, check_positive
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -140,7 +141,8 @@ def train_depth(
     Raises:
         ValueError: an argument is not what it must be, there are no validation frames, or the
             folder is of another training.
-        RuntimeError: masks collapsed, the error diverged, or a loss is not finite; says what to do.
+        RuntimeError: masks collapsed, the error diverged, a loss is not finite, or another run is
+            training in the folder; says what to do.
 
     Reference:
         Polyak and Juditsky 1992 and Lillicrap et al. 2016, see `Target`.
@@ -189,9 +191,10 @@ def train_depth(
         notice=notice,
         fit=fit,
     )
-    alternation.claim(polyak)
-    alternation.run(rounds, polyak)
-    return load_depth_model(folder)
+    with FolderLock(folder):
+        alternation.claim(polyak)
+        alternation.run(rounds, polyak)
+        return load_depth_model(folder)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -233,7 +236,6 @@ class _Alternation:
                         "another folder, or remove this one."
                     )
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(wanted, indent=2, sort_keys=True) + "\n"
         write_whole(path, lambda file: file.write(text.encode()))
 
