@@ -17,7 +17,7 @@ LAYERS = [
     {"_native"},
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
     {"ops"},
-    {"inference", "files", "potentials"},
+    {"inference", "files", "folder_lock", "potentials"},
     {"select"},
     {"nn"},
     {"learn"},

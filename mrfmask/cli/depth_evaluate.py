@@ -268,14 +268,14 @@ def _draw(
 ) -> None:
     """The curves, and pictures of the first frames, a file a budget."""
     from mrfmask.depth.masking import IsingDensity
-    from mrfmask.depth.penalties import penalty_curve
+    from mrfmask.depth.penalties import budget_curve
     from mrfmask.depth.pictures import draw_counts, draw_errors
 
     if rows:
         _write(out / "curves.png", draw_errors(rows))
     shown = [frames[index] for index in range(min(count, len(frames)))]
     if shown and named is not None and isinstance(named.model.masking, IsingDensity):
-        curves = {f.name: penalty_curve(named.model.masking, f, PENALISED) for f in shown}
+        curves = {f.name: budget_curve(named.model.masking, f, PENALISED) for f in shown}
         _write(out / "penalty.png", draw_counts(curves))
     for frame in shown:
         for share in dict.fromkeys(case.share for case in cases):

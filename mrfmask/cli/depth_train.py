@@ -57,6 +57,14 @@ def train(
     phases: Annotated[
         int, typer.Option(metavar="N", help="Phases in which the budget is spent.")
     ] = 1,
+    weight: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What later phases go by: variance of depths bought nearby, or of an ensemble of "
+            "predictors, or errors that a trained head expects.",
+        ),
+    ] = "variance",
     rounds: Annotated[int, typer.Option(min=1, help="Most turns of masking and predictor.")] = 3,
     steps: Annotated[
         int | None,
@@ -76,7 +84,7 @@ def train(
     unit: Annotated[
         str, typer.Option(metavar="mm|metres/256", help="Of a step in depth maps of PNG files.")
     ] = "mm",
-    count: Annotated[int, typer.Option(min=1, help="Synthetic frames.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="Synthetic frames.")] = 200,
     seed: Annotated[
         int, typer.Option(help="Of the split, synthetic frames, weights, order and draws.")
     ] = 0,
@@ -122,6 +130,7 @@ def train(
             budget=share,
             phases=spent,
             rounds=rounds,
+            weight=weight,
             plans=_plans(method, steps, workers, seed, len(task.train)),
             info={"data": list(data), "size": size, "mrfmask": versions()["mrfmask"]},
             watcher=show,
@@ -180,7 +189,18 @@ def _plans(method: str, steps: int | None, workers: int, seed: int, frames: int)
 def _with_flag(message: str) -> str:
     """The message with the option's name as it is typed, where it begins with an argument's."""
     name = message.partition(" ")[0]
-    flags = ("budget", "method", "phases", "rounds", "size", "unit", "count", "seed", "workers")
+    flags = (
+        "budget",
+        "method",
+        "phases",
+        "weight",
+        "rounds",
+        "size",
+        "unit",
+        "count",
+        "seed",
+        "workers",
+    )
     return f"--{message}" if name in flags else message
 
 

@@ -7,7 +7,6 @@ are complete. A cut last line is dropped on the next run, which then does that i
 from __future__ import annotations
 
 import errno
-import fcntl
 import functools
 import hashlib
 import json
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
+from mrfmask.folder_lock import FolderLock
 
 Record = dict[str, Any]
 Key = tuple[str, int | None, str]
@@ -41,25 +41,11 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "results.jsonl"
         self.folder = folder
+        self._lock = FolderLock(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise ValueError(
-                f"--out must be a folder; got {folder}, a file. Choose another name."
-            ) from None
-        # The lock is on the folder itself and goes with the process, however it ends.
-        self._lock = os.open(folder, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(
-                    f"--out must not be in use by another run; got {folder}. Wait for it to end, "
-                    "or use another folder."
-                ) from None
             self._records = self._read()
         except BaseException:
-            os.close(self._lock)
+            self._lock.close()
             raise
         for part in folder.rglob(f"{PART_PREFIX}*{PART_SUFFIX}"):
             part.unlink(missing_ok=True)  # what a killed run was writing
@@ -73,7 +59,7 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        os.close(self._lock)
+        self._lock.close()
 
     def finished(self, key: Key, source: str, outputs: Collection[str]) -> Record | None:
         """The record of an image if it still holds, else None.

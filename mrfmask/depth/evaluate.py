@@ -20,7 +20,8 @@ from mrfmask.depth.phases import Phases, buy
 from mrfmask.depth.reconstruct import Fills, fill
 
 Record = dict[str, Any]
-# Completes depth: called with measured depths, their mask and ``fills=``, as a `Predictor` is.
+# Completes depth: called with measured depths, their mask, the picture if it has an attribute
+# `picture` that is true, and ``fills=``, as a `Predictor` is.
 Predict = Callable[..., Tensor]
 # What methods are compared with.
 BASELINES = ("random", "k_center")
@@ -102,7 +103,10 @@ def reconstructions(
     bought = measure(frames.depth, frames.valid, mask)
     fills: Fills = fill(bought, mask)
     found = {"linear": fills.linear, "nearest": fills.nearest}
-    return found | {name: net(bought, mask, fills=fills) for name, net in predictors.items()}
+    for name, net in predictors.items():
+        seen = (frames.picture,) if getattr(net, "picture", False) else ()
+        found[name] = net(bought, mask, *seen, fills=fills)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from mrfmask.depth.masking import IsingDensity
 from mrfmask.select import LongRange
 
 
-def penalty_curve(
+def budget_curve(
     masking: IsingDensity, frame: Frame, shares: Sequence[float]
 ) -> tuple[list[float], list[float]]:
     """Penalties of a pixel and the numbers of pixels that are bought at them.

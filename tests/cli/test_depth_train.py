@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from inspect import signature
 
 import pytest
 from depth_files import LEFT_OUT, mixed_folder
@@ -11,6 +12,8 @@ from folders import names
 from typer.testing import CliRunner
 
 from mrfmask.cli import app
+from mrfmask.cli.depth_evaluate import evaluate
+from mrfmask.cli.depth_train import train
 from mrfmask.depth.checkpoint import load_depth_model
 from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.training import TRAININGS, alternate, density, fit, ssvm
@@ -57,6 +60,7 @@ def test_recipe_is_asked_for_by_default(asked, tmp_path):
     assert (found["budget"], found["rounds"], found["phases"].count) == (0.01, 3, 1)
     base, masking, fine = (getattr(found["plans"], name) for name in PLANS)
     assert (base, masking, fine) == (BASE_PLAN, density.PLAN, FINE_PLAN)
+    assert found["weight"] == "variance"
     assert found["task"].shares == (0.01,)
     assert found["info"]["data"] == ["synthetic"]
 
@@ -64,10 +68,10 @@ def test_recipe_is_asked_for_by_default(asked, tmp_path):
 def test_options_reach_the_training(asked, tmp_path):
     found = asked(
         *("--out", tmp_path / "out", "--method", "ising_ssvm", "--budget", "2%", "--phases", 4),
-        *("--rounds", 2, "--steps", fit.STEPS + 1, "--seed", 5, "--workers", 1),
+        *("--weight", "head", "--rounds", 2, "--steps", fit.STEPS + 1, "--seed", 5, "--workers", 1),
     )
     assert (found["method"], found["budget"], found["rounds"]) == ("ising_ssvm", 0.02, 2)
-    assert found["phases"].count == 4
+    assert (found["phases"].count, found["weight"]) == (4, "head")
     assert found["task"].shares == (0.01, 0.02)
     assert found["task"].seed == 5
     plans = found["plans"]
@@ -147,6 +151,8 @@ MESSAGES = [
     ("--budget 100%", "--data must hold frames for train that have pixels enough for the budg"),
     ("--method foo", "--method must be one of 'none', 'full', "),
     ("--phases 0", "--phases must lie in 1..64; got 0."),
+    ("--weight foo", "--weight must be one of 'variance', 'ensemble', 'head'; got 'foo'."),
+    ("--weight head", "--weight must be variance where all is bought at once: one phase looks"),
     ("--size 5", "--size must be HEIGHTxWIDTH with sides in 1..65536; got '5'."),
     ("--unit feet", "--unit must be one of 'mm', 'metres/256'; got 'feet'."),
     ("--seed -1", "--seed must lie in 0..2147483647; got -1."),
@@ -163,6 +169,11 @@ def test_train_says_what_is_wrong_with_an_option(tmp_path, monkeypatch, options,
     assert not (tmp_path / "out").exists()
 
 
+def test_as_many_synthetic_frames_are_judged_as_were_learned_from_by_default():
+    counts = [signature(f).parameters["count"].default for f in (train, evaluate)]
+    assert counts == [200, 200]
+
+
 @pytest.mark.parametrize("command", ["evaluate", "train"])
 def test_help_shows_examples_and_every_option(command):
     result = CliRunner().invoke(app, ["depth", command, "--help"], env={"COLUMNS": "120"})
@@ -171,6 +182,6 @@ def test_help_shows_examples_and_every_option(command):
     wanted = {"--data", "--out", "--size", "--unit", "--count", "--seed", "--phases"}
     wanted |= {
         "evaluate": {"--checkpoint", "--budgets", "--methods", "--split", "--pictures"},
-        "train": {"--method", "--budget", "--rounds", "--steps", "--workers"},
+        "train": {"--method", "--budget", "--rounds", "--steps", "--weight", "--workers"},
     }[command]
     assert wanted <= set(re.findall(r"--[a-z]+", result.stdout))

@@ -25,6 +25,7 @@ from mrfmask.depth.training.alternate import Plans, train_depth
 from mrfmask.depth.training.joint import JointTraining
 from mrfmask.depth.training.predictor import BASE_PLAN, FINE_PLAN
 from mrfmask.files import write_whole
+from mrfmask.folder_lock import FolderLock
 from mrfmask.learn.plan import Plan
 
 SHORT = Plans(
@@ -376,3 +377,24 @@ def test_steady_methods_are_trained_once(tmp_path, begin, monkeypatch):
     assert folders == {tmp_path / "round-1" / "masking"}
     maskings = {record["masking"] for record in records(tmp_path)}
     assert (len(maskings), len(records(tmp_path))) == (1, 2)
+
+
+def test_train_depth_refuses_a_folder_in_use_and_frees_it_when_stopped(
+    tmp_path, begin, monkeypatch
+):
+    errors_of(monkeypatch, [2.0, 1.0])
+    with FolderLock(tmp_path):
+        with pytest.raises(RuntimeError, match="--out must not be in use by another run; got"):
+            begin(tmp_path, Stages())
+        assert content(tmp_path) == {}
+
+    def meddle(task, folder, buyers, **options):
+        with pytest.raises(RuntimeError, match="in use by another run"):
+            begin(tmp_path, Stages())
+        raise Killed
+
+    stages = Stages()
+    monkeypatch.setattr(stages, "fit", meddle)
+    with pytest.raises(Killed):
+        begin(tmp_path, stages)
+    begin(tmp_path, Stages())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from mrfmask.depth.judged import judged_frames
 from mrfmask.depth.masking import MASKINGS, Masking
 from mrfmask.depth.metrics import paired_ratio
 from mrfmask.depth.phases import Phases
+from mrfmask.depth.predictor import Predictor
 from mrfmask.depth.table import cells, columns, markdown, note
 from mrfmask.depth.training.task import make_task
 
@@ -228,3 +230,17 @@ def test_reconstructions_are_called_with_measured_depths_alone():
     assert torch.equal(seen["mask"], mask)
     assert torch.equal(seen["depth"], torch.where(mask, batch.depth, 0))
     assert torch.equal(found["net"], found["linear"])
+
+
+def test_reconstructions_show_the_picture_to_predictors_that_look_at_it():
+    torch.manual_seed(0)
+    net = Predictor(width=8, picture=True).eval()
+    torch.nn.init.normal_(net.net.head[-1].weight)
+    batch = collate_frames([FRAMES[0]])
+    mask = bought_by(MASKINGS["random"](), batch, 40, Phases())
+    found = reconstructions(batch, mask, {"net": net})["net"]
+    with torch.no_grad():
+        expected = net(batch.depth, mask, batch.picture)
+    assert torch.equal(found, expected)
+    dark = replace(batch, picture=torch.zeros_like(batch.picture))
+    assert not torch.equal(reconstructions(dark, mask, {"net": net})["net"], found)

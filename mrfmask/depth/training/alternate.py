@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +20,15 @@ from mrfmask.depth.health import Finding, history_faults, mask_faults
 from mrfmask.depth.masking import MASKINGS, Masking
 from mrfmask.depth.phases import Phases
 from mrfmask.depth.predictor import Predictor
-from mrfmask.depth.saved_weights import taken_apart
 from mrfmask.depth.targets import Target
 from mrfmask.depth.training import STEADY, TRAININGS
 from mrfmask.depth.training.judge import judge
 from mrfmask.depth.training.predictor import fit_predictor
+from mrfmask.depth.training.rounds import Round, read_object, read_rounds
 from mrfmask.depth.training.task import Task
-from mrfmask.files import reason, write_whole
+from mrfmask.depth.training.weight import UNTRAINED, check_weight, fit_weight
+from mrfmask.files import write_whole
+from mrfmask.folder_lock import FolderLock
 from mrfmask.inference.method import check_choice, check_count, check_positive
 from mrfmask.learn.loop import Watcher
 from mrfmask.learn.plan import Plan
@@ -34,6 +36,7 @@ from mrfmask.learn.plan import Plan
 SETTINGS_FILE, ROUNDS_FILE = "settings.json", "rounds.jsonl"
 # Validation frames that a round is judged by, at most.
 JUDGED = 48
+POLYAK = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Plans:
     """How long and how fast the stages train; None for the recipe of each.
 
     Attributes:
-        base: of the first predictor.
+        base: of the first predictor, and of what later phases go by.
         masking: of the masking method, every round.
         predictor: of the predictor, every round.
     """
@@ -67,31 +70,6 @@ class FitPredictor(Protocol):
         """Goes on where it was stopped; never changes `start`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What came of a round: a line of rounds.jsonl.
-
-    Attributes:
-        round: counts from 1.
-        error: RMSE of the predictor on validation frames at the budget, in metres.
-        linear: the same of the linear fill on the same masks.
-        best: whether the error is below that of all rounds before.
-        masking: what the masking method was, with a digest of its network.
-        predictor: digest of the predictor.
-        target: digest of the predictor that the masking learned from.
-        faults: what was found to be wrong.
-    """
-
-    round: int
-    error: float
-    linear: float
-    best: bool
-    masking: str
-    predictor: str
-    target: str
-    faults: list[Finding] = field(default_factory=list)
-
-
 def train_depth(
     task: Task,
     folder: str | os.PathLike,
@@ -100,7 +78,9 @@ def train_depth(
     budget: float,
     phases: Phases | None = None,
     rounds: int = 3,
-    polyak: float = 0.5,
+    polyak: float | None = None,
+    every: int | None = None,
+    weight: str = UNTRAINED,
     plans: Plans | None = None,
     info: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
@@ -109,15 +89,15 @@ def train_depth(
 ) -> DepthModel:
     """Trains a masking method and the predictor that completes what it buys, in turns.
 
-    First a predictor learns from masks of methods that need no training (``base/``). Then, in every
-    round, the masking learns from the errors of the target, a copy of the predictor
-    (``round-1/masking/``); the predictor goes on with what that masking buys
-    (``round-1/predictor/``); and the target follows it by Polyak averaging, so that the masking
-    does not chase the errors of one predictor alone. Methods in STEADY do not look at the
-    predictor: all rounds have the masking of the first. A method without training has one round,
-    with nothing to learn but the predictor. Rounds end once the validation error no longer falls;
-    the best round is the model that `folder` holds. Stopped anywhere, the same call goes on to the
-    same bytes.
+    First a predictor learns from masks of methods that need no training (``base/``), and so does
+    what later phases go by, if it is to be trained (``phases/``). Then, in every round, the masking
+    learns from the errors of the target, a copy of the predictor (``round-1/masking/``); the
+    predictor goes on with what that masking buys (``round-1/predictor/``); and the target follows
+    it by Polyak averaging, or every few rounds, so that the masking does not chase the errors of
+    one predictor alone. Methods in STEADY do not look at the predictor: all rounds have the masking
+    of the first. A method without training has one round, with nothing to learn but the predictor.
+    Rounds end once the validation error no longer falls; the best round is the model that `folder`
+    holds. Stopped anywhere, the same call goes on to the same bytes.
 
     Args:
         task: frames, shares and seed.
@@ -127,7 +107,9 @@ def train_depth(
         phases: how the budget is spent; None for all at once.
         rounds: at most, >= 1; more may be asked for later.
         polyak: share by which the target follows the predictor each round, in (0, 1]; 1 makes it
-            the predictor.
+            the predictor. None for 0.5, unless `every` is given.
+        every: rounds after which the target becomes the predictor, instead; >= 1.
+        weight: what later phases go by, name in WEIGHTS; ensemble and head are trained for it.
         plans: how long and how fast; None for the recipes.
         info: plain facts for the checkpoint, such as names of the data.
         watcher: is told how the stages go.
@@ -140,10 +122,11 @@ def train_depth(
     Raises:
         ValueError: an argument is not what it must be, there are no validation frames, or the
             folder is of another training.
-        RuntimeError: masks collapsed, the error diverged, or a loss is not finite; says what to do.
+        RuntimeError: masks collapsed, the error diverged, a loss is not finite, or another run is
+            training in the folder; says what to do.
 
     Reference:
-        Polyak and Juditsky 1992 and Lillicrap et al. 2016, see `Target`.
+        Polyak and Juditsky 1992, Mnih et al. 2015 and Lillicrap et al. 2016, see `Target`.
     """
     check_choice("method", method, tuple(MASKINGS))
     check_count("rounds", rounds, least=1)
@@ -152,12 +135,21 @@ def train_depth(
             f"budget must be above 0 and at most the largest share of the task, "
             f"{max(task.shares)}; got {budget}. Make the task with this share."
         )
-    check_positive("polyak", polyak)
-    if polyak > 1:
-        raise ValueError(f"polyak must lie in (0, 1]; got {polyak}. 1 follows at once.")
+    if every is not None:
+        check_count("every", every, least=1)
+        if polyak is not None:
+            raise ValueError(
+                f"polyak must be left out where every is given; got {polyak} and every={every}. "
+                "The target follows in one way."
+            )
+    else:
+        polyak = POLYAK if polyak is None else polyak
+        check_positive("polyak", polyak)
+        if polyak > 1:
+            raise ValueError(f"polyak must lie in (0, 1]; got {polyak}. 1 follows at once.")
     phases = phases or Phases()
     # What the checkpoint cannot hold is said before anything is trained.
-    taken_apart(phases.weight)
+    check_weight(weight, phases)
     check_info(info or {})
     if not len(task.validation):
         raise ValueError(
@@ -183,15 +175,19 @@ def train_depth(
         method=method,
         budget=budget,
         phases=phases,
+        weight=weight,
+        polyak=polyak,
+        every=every,
         plans=plans or Plans(),
         info=dict(info or {}),
         watcher=watcher,
         notice=notice,
         fit=fit,
     )
-    alternation.claim(polyak)
-    alternation.run(rounds, polyak)
-    return load_depth_model(folder)
+    with FolderLock(folder):
+        alternation.claim()
+        alternation.with_weight().run(rounds)
+        return load_depth_model(folder)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,19 +199,25 @@ class _Alternation:
     method: str
     budget: float
     phases: Phases
+    weight: str
+    polyak: float | None
+    every: int | None
     plans: Plans
     info: dict[str, Any]
     watcher: Watcher | None
     notice: Callable[[str], None]
     fit: FitPredictor
 
-    def claim(self, polyak: float) -> None:
+    def claim(self) -> None:
         """Writes down what is trained, or compares it with what was trained here before."""
         wanted = {
             "method": self.method,
             "budget": self.budget,
             "phases": describe(self.phases),
-            "polyak": polyak,
+            "polyak": self.polyak,
+            "every": self.every,
+            # None, as folders have it that were begun before there was a choice.
+            "weight": None if self.weight == UNTRAINED else self.weight,
             "data": self.task.digest,
             "shares": list(self.task.shares),
             "seed": self.task.seed,
@@ -224,7 +226,7 @@ class _Alternation:
         }
         path = self.folder / SETTINGS_FILE
         if path.exists():
-            before = _read(path, path.read_bytes())
+            before = read_object(path, path.read_bytes())
             for name in wanted:
                 if before.get(name) != wanted[name]:
                     raise ValueError(
@@ -233,15 +235,29 @@ class _Alternation:
                         "another folder, or remove this one."
                     )
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(wanted, indent=2, sort_keys=True) + "\n"
         write_whole(path, lambda file: file.write(text.encode()))
 
-    def run(self, rounds: int, polyak: float) -> None:
+    def with_weight(self) -> _Alternation:
+        """The same, with phases that go by the weight once it is trained."""
+        if self.weight == UNTRAINED:
+            return self
+        self.notice(f"phases: what later ones go by, {self.weight}")
+        # In a folder of another name than the checkpoint's, which that replaces.
+        trained = fit_weight(
+            self.weight,
+            self.task,
+            self.folder / "phases",
+            plan=self.plans.base,
+            watcher=self.watcher,
+        )
+        return replace(self, phases=replace(self.phases, weight=trained))
+
+    def run(self, rounds: int) -> None:
         """All rounds that are still to be done."""
-        done = self._journal()
+        done = read_rounds(self.folder / ROUNDS_FILE)
         for record in done:
-            _stop_if_faulty(record, self.folder)
+            record.stop_if_faulty(self.folder)
         self.notice("base: a predictor of masks of all kinds")
         predictor = self.fit(
             self.task,
@@ -250,7 +266,7 @@ class _Alternation:
             plan=self.plans.base,
             watcher=self.watcher,
         )
-        target = Target(predictor, tau=polyak)
+        target = Target(predictor, tau=self.polyak, every=self.every)
         for number in range(1, rounds + 1):
             if done and not done[-1].best:
                 return
@@ -259,7 +275,7 @@ class _Alternation:
             target.update(predictor)
             if number > len(done):
                 done.append(self._judge(done, masking, predictor, learned_from))
-                _stop_if_faulty(done[-1], self.folder)
+                done[-1].stop_if_faulty(self.folder)
 
     def _round(
         self, number: int, predictor: Predictor, aim: Predictor
@@ -339,26 +355,6 @@ class _Alternation:
             "torch": str(torch.__version__),
         }
 
-    def _journal(self) -> list[Round]:
-        """The rounds that are finished."""
-        path = self.folder / ROUNDS_FILE
-        if not path.exists():
-            return []
-        records = [_read(path, line) for line in path.read_bytes().splitlines()]
-        return [
-            Round(**record | {"faults": [Finding(**fault) for fault in record["faults"]]})
-            for record in records
-        ]
-
-
-def _stop_if_faulty(record: Round, folder: Path) -> None:
-    for fault in record.faults:
-        if fault.stops:
-            raise RuntimeError(
-                f"Round {record.round} must give masks and errors to go on from; got: "
-                f"{fault.text} Begin again in a folder other than {folder}."
-            )
-
 
 def _meant(fault: Finding, masking: Masking) -> bool:
     """Whether a method is so by design: picks of cells lie on a lattice, priors are the same."""
@@ -372,13 +368,3 @@ def _plain(plan: Plan | None) -> dict[str, Any] | None:
     if plan is None:
         return None
     return {n: v for n, v in asdict(plan).items() if n not in ("workers", "save_every_s")}
-
-
-def _read(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"--out must hold files that can be read; got {str(path)!r}: {reason(error)}. Remove "
-            "the folder to begin again."
-        ) from error
