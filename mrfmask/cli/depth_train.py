@@ -70,8 +70,8 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Steps of every network in every round, up to the next whole pass. Default: the "
-            "recipe's.",
+            help="Steps of every network in every round, up to the next whole pass: 50 steps, for "
+            "methods on cells as many as there are batches. Default: the recipe's.",
             show_default=False,
         ),
     ] = None,
