@@ -96,6 +96,8 @@ def test_training_with_a_weight_gives_the_same_bytes_when_killed(
     begin(tmp_path / "stopped", WeightStages(), rounds=1, **options)
     begin(tmp_path / "stopped", WeightStages(), **options)
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+    # The checkpoint left the stage's networks alone: nothing is trained anew.
+    begin(tmp_path / "whole", WeightStages(dies_at=0), **options)
 
 
 @pytest.mark.parametrize("name", TRAINED)
