@@ -9,8 +9,10 @@ import time
 
 import pytest
 
+# A shell that runs a command in the background lets it ignore Ctrl-C.
 CODE = """
-import torch, mrfmask as mm
+import signal, torch, mrfmask as mm
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads({threads})
 model = mm.IsingGrid(torch.zeros(4, 200, 200), torch.ones(4, 200, 199), torch.ones(4, 199, 200))
 print("ready", flush=True)
