@@ -3,6 +3,7 @@ from __future__ import annotations
 import _thread
 import math
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -251,8 +252,13 @@ def test_ilp_stops_on_ctrl_c(monkeypatch):
         return status
 
     monkeypatch.setattr(highspy.Highs, "run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        Ilp(time_limit_s=20).find_map(frustrated(40))
+    # A shell that runs a command in the background lets it ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Ilp(time_limit_s=20).find_map(frustrated(40))
+    finally:
+        signal.signal(signal.SIGINT, before)
     # It has returned from HiGHS when it raises, and long before the time limit.
     assert len(stopped) == 1
     assert stopped[0] < 8
