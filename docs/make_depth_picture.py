@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
+
+from PIL import Image
 
 from mrfmask.depth import SyntheticFrames, budget_of, collate_frames
 from mrfmask.depth.checkpoint import default_depth_model
@@ -38,8 +41,9 @@ def main() -> None:
         filled = reconstructions(batch, mask, {"net": model.predictor})["net"]
         error = (filled - batch.depth)[batch.valid].square().mean().sqrt()
         shown[f"{title}: {error:.2f} m"] = (mask[0], filled[0])
-    content = draw_frame(frame, shown)
-    write_whole(PICTURE, lambda file: file.write(content))
+    # Few colours: the page is read on slow lines, too.
+    image = Image.open(io.BytesIO(draw_frame(frame, shown))).convert("RGB").quantize(160)
+    write_whole(PICTURE, lambda file: image.save(file, format="PNG", optimize=True))
 
 
 if __name__ == "__main__":
