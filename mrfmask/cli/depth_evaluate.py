@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,6 +133,11 @@ def evaluate(
         small = check_data(data, unit, size)
         named = None if checkpoint == NONE else load_named_model(checkpoint)
         model = None if named is None else named.model
+        if model is not None and (seen := _learned_from(model.info, data, split, seed)):
+            report.say(
+                f"The model learned from {', '.join(seen)}, split otherwise: errors on frames that "
+                "it has seen say nothing of others."
+            )
         frames = judged_frames(
             data,
             shares=shares,
@@ -304,6 +309,19 @@ def _draw_frame(frame: Frame, cases: Sequence[Case], named: NamedModel | None, s
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     write_whole(path, lambda file: file.write(content))
+
+
+def _learned_from(info: Mapping[str, Any], data: Sequence[str], split: str, seed: int) -> list[str]:
+    """Data sets that a model may have learned the frames of which it is to be judged by.
+
+    The test side of the same seed was kept from its training; synthetic frames of another seed are
+    other frames.
+    """
+    if split == "test" and info.get("seed") == seed:
+        return []
+    learned = {Path(spec).name for spec in info.get("data", ())}
+    again = {"synthetic"} - ({"synthetic"} if info.get("seed") == seed else set())
+    return [spec for spec in data if Path(spec).name in learned - again]
 
 
 def _words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mrfmask.cli import app
+from mrfmask.cli.depth_evaluate import _learned_from
 from mrfmask.depth import open_frames
 from mrfmask.depth.cases import make_cases
 from mrfmask.depth.checkpoint import DepthModel
@@ -242,3 +243,18 @@ def test_evaluate_says_what_is_wrong_with_an_option(tmp_path, monkeypatch, optio
     assert f"Error: {message}" in result.stderr
     assert "of the split to 0" not in result.stderr
     assert not os.path.exists("out")
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "seed", "expected"),
+    [
+        (["b/a.npz"], "test", 7, []),
+        (["b/a.npz"], "all", 7, ["b/a.npz"]),
+        (["b/a.npz", "c.npz"], "test", 8, ["b/a.npz"]),
+        (["synthetic"], "all", 7, ["synthetic"]),
+        (["synthetic"], "all", 8, []),
+    ],
+)
+def test_frames_that_a_model_may_have_seen_are_told(data, split, seed, expected):
+    info = {"data": ["synthetic", "a.npz"], "seed": 7}
+    assert _learned_from(info, data, split, seed) == expected
