@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from mrfmask.files import PART_PREFIX, PART_SUFFIX, write_whole
 
@@ -55,12 +54,3 @@ def _read(path: Path) -> Arrays | None:
     # Damaged files make the reader raise almost anything: BadZipFile, EOFError, zlib.error, ...
     except Exception:
         return None
-
-
-def digest_of(net: nn.Module) -> str:
-    """Tells a network's weights from others, to the last bit."""
-    digest = hashlib.sha256(type(net).__name__.encode())
-    for name, value in sorted(net.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mrfmask.depth.cache import FrameCache, digest_of
+from mrfmask.depth.cache import FrameCache
+from mrfmask.depth.describe import digest_of
 
 
 class Maker:

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from mrfmask.depth import cells
 from mrfmask.depth.augment import augment_with
 from mrfmask.depth.budget import budget_of
-from mrfmask.depth.cache import FrameCache, digest_of
+from mrfmask.depth.cache import FrameCache
+from mrfmask.depth.describe import digest_of
 from mrfmask.depth.frames import Frame, collate_frames
 from mrfmask.depth.masking import MASKINGS, Masking, first_view
 from mrfmask.depth.masking.grid import (
