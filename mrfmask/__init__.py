@@ -1,6 +1,7 @@
 """Binary Markov random fields over pixels in PyTorch: MAP, marginals and samples, with bounds."""
 
 from mrfmask.files import load_model, save_model
+from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget_path import budget_path
@@ -26,6 +27,7 @@ __all__ = [
     "Gibbs",
     "GraphCut",
     "Ilp",
+    "IsingGraph",
     "IsingGrid",
     "Kawasaki",
     "LongRange",

@@ -19,9 +19,10 @@ def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], device: torch.de
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"{name} must be a bool tensor; got {got}. Use states > 0.")
     if tuple(mask.shape) != tuple(shape):
+        site = "pixel" if len(shape) > 2 else "node"
         raise ValueError(
             f"{name} must have shape {tuple(shape)}; got {tuple(mask.shape)}. "
-            "A mask has one value a pixel, batch first."
+            f"A mask has one value a {site}, batch first."
         )
     if mask.device != device:
         raise ValueError(
@@ -29,9 +30,9 @@ def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], device: torch.de
         )
 
 
-def check_tensors(unary: Tensor, right: Tensor, down: Tensor) -> None:
+def check_tensors(unary: Tensor, **couplings: Tensor) -> None:
     """Raises unless the potentials are float tensors of one dtype on one device."""
-    for name, tensor in (("unary", unary), ("right", right), ("down", down)):
+    for name, tensor in {"unary": unary, **couplings}.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(
                 f"{name} must be a torch.Tensor; got {type(tensor).__name__}. "
@@ -81,6 +82,34 @@ def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> 
             )
 
 
+def check_edges(edges: Tensor, nodes: int, device: torch.device) -> None:
+    """Raises unless `edges` is an int64 tensor (edges, 2) of pairs of different nodes."""
+    if not isinstance(edges, Tensor) or edges.dtype != torch.int64:
+        got = edges.dtype if isinstance(edges, Tensor) else type(edges).__name__
+        raise TypeError(f"edges must be an int64 tensor; got {got}. Call .long().")
+    if edges.dim() != 2 or edges.shape[1] != 2:
+        hint = "Transpose it." if edges.dim() == 2 and edges.shape[0] == 2 else "One pair a row."
+        raise ValueError(f"edges must have shape (edges, 2); got {tuple(edges.shape)}. {hint}")
+    if edges.device != device:
+        raise ValueError(
+            f"edges must be on the device of unary, {device}; got {edges.device}. Call .to(device)."
+        )
+    outside = ((edges < 0) | (edges >= nodes)).any(dim=1)
+    loops = edges[:, 0] == edges[:, 1]
+    if outside.any():
+        at = int(outside.nonzero()[0])
+        raise ValueError(
+            f"edges must join nodes 0..{nodes - 1}; got {tuple(edges[at].tolist())} in row {at}. "
+            "Number nodes as the columns of unary."
+        )
+    if loops.any():
+        at = int(loops.nonzero()[0])
+        raise ValueError(
+            f"edges must join different nodes; got {tuple(edges[at].tolist())} in row {at}. "
+            "x_i x_i = 1: add what couples a node to itself to constant, negated."
+        )
+
+
 def check_constant(constant: Tensor, unary: Tensor) -> None:
     """Raises unless `constant` is a float tensor with one value an image."""
     if not isinstance(constant, Tensor) or not constant.is_floating_point():
@@ -98,14 +127,9 @@ def check_constant(constant: Tensor, unary: Tensor) -> None:
         )
 
 
-def check_values(unary: Tensor, right: Tensor, down: Tensor, constant: Tensor) -> None:
-    """Raises on NaN, on infinite couplings, and on values beyond LARGEST_POTENTIAL."""
-    for name, tensor in (
-        ("unary", unary),
-        ("right", right),
-        ("down", down),
-        ("constant", constant),
-    ):
+def check_values(**tensors: Tensor) -> None:
+    """Raises on NaN, on infinities but those of unary, and on values beyond LARGEST_POTENTIAL."""
+    for name, tensor in tensors.items():
         values = tensor.detach()
         bad = values.isnan()
         rule = "must not contain NaN"

@@ -1,4 +1,4 @@
-"""The problem: a binary Markov random field over a pixel grid.
+"""The problem on pixels: a binary Markov random field over a grid.
 
 Conventions, the same in every module:
 
@@ -17,19 +17,20 @@ Conventions, the same in every module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from numbers import Integral
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrfmask.checks import check_constant, check_mask, check_shapes, check_tensors, check_values
+from mrfmask.checks import check_mask, check_shapes, check_tensors
 from mrfmask.costs import terms_from_costs
+from mrfmask.graph import IsingGraph
+from mrfmask.ising import IsingModel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IsingGrid:
+class IsingGrid(IsingModel):
     r"""A batch of Ising models on a grid of pixels, open or periodic.
 
     ``E(x) = constant - sum_i unary_i x_i - sum_ij pairwise_ij x_i x_j``.
@@ -65,15 +66,10 @@ class IsingGrid:
     periodic: bool = False
 
     def __post_init__(self) -> None:
-        check_tensors(self.unary, self.right, self.down)
-        batch = self.unary.shape[0]
+        couplings = {"right": self.right, "down": self.down}
+        check_tensors(self.unary, **couplings)
         check_shapes(self.unary, self.right, self.down, self.periodic)
-        constant = self.constant
-        if constant is None:
-            constant = torch.zeros(batch, dtype=torch.float64, device=self.unary.device)
-        check_constant(constant, self.unary)
-        object.__setattr__(self, "constant", constant.to(torch.float64))
-        check_values(self.unary, self.right, self.down, self.constant)
+        self._set_constant(**couplings)
 
     @staticmethod
     def from_costs(
@@ -107,109 +103,30 @@ class IsingGrid:
         """
         return IsingGrid(*terms_from_costs(unary, right, down), periodic)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(batch, height, width)."""
-        return tuple(self.unary.shape)
-
-    @property
-    def device(self) -> torch.device:
-        """The device that all tensors are on."""
-        return self.unary.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """torch.float32 or torch.float64."""
-        return self.unary.dtype
-
-    @property
-    def clamped(self) -> Bool[Tensor, "batch height width"]:
-        """Pixels whose state is given (unary is +-inf)."""
-        return torch.isinf(self.unary)
-
-    @property
-    def is_associative(self) -> bool:
-        """True if no coupling of any image is negative."""
-        return bool((self.right >= 0).all() and (self.down >= 0).all())
-
-    @property
-    def is_repulsive(self) -> bool:
-        """True if no coupling of any image is positive."""
-        return bool((self.right <= 0).all() and (self.down <= 0).all())
-
-    def __len__(self) -> int:
-        return self.unary.shape[0]
-
-    def __getitem__(self, images: int | slice | Int[Tensor, " images"]) -> IsingGrid:
-        """Some of the images, as a model with a batch dimension: ``model[3]``, ``model[:8]``."""
-        if isinstance(images, Integral):
-            images = int(images)
-            if not -len(self) <= images < len(self):
-                raise IndexError(
-                    f"images must lie in a batch of {len(self)}; got {images}. Count from 0."
-                )
-            images = slice(images, images + 1 or None)
-        return replace(self, **{name: value[images] for name, value in self._tensors().items()})
-
     def __repr__(self) -> str:
         batch, height, width = self.shape
         kind = ", periodic" if self.periodic else ""
         return f"IsingGrid({batch} x {height}x{width}, {self.dtype}, {self.device}{kind})"
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "periodic"}
-
-    def to(self, target: torch.device | str | torch.dtype) -> IsingGrid:
-        """The model on another device, or with potentials of another dtype."""
-        if isinstance(target, torch.dtype):
-            tensors = {n: t.to(target) for n, t in self._tensors().items() if n != "constant"}
-        else:
-            tensors = {n: t.to(target) for n, t in self._tensors().items()}
-        return replace(self, **tensors)
-
-    def clamp(
-        self,
-        on: Bool[Tensor, "batch height width"] | None = None,
-        off: Bool[Tensor, "batch height width"] | None = None,
-    ) -> IsingGrid:
-        """The model with the given pixels fixed on or off.
-
-        Args:
-            on: True where a pixel must be on, e.g. already measured.
-            off: True where a pixel must be off, e.g. impossible to measure.
-
-        Raises:
-            ValueError: a pixel would be clamped both on and off.
-        """
-        unary = self.unary
-        for name, where, value in (("on", on, torch.inf), ("off", off, -torch.inf)):
-            if where is None:
-                continue
-            check_mask(name, where, self.unary.shape, self.device)
-            both = where & (unary == -value)
-            if both.any():
-                b, y, x = both.nonzero()[0].tolist()
-                raise ValueError(
-                    f"{name} must not contradict another clamp; got pixel ({y}, {x}) of image {b} "
-                    "clamped both on and off. Choose one."
-                )
-            unary = torch.where(where, value, unary)
-        return replace(self, unary=unary)
-
-    def edges(
-        self,
-    ) -> tuple[Int[Tensor, " edges"], Int[Tensor, " edges"], Float[Tensor, "batch edges"]]:
-        """Every coupling as (first pixel, second pixel, pairwise), pixels numbered row by row.
-
-        The couplings to the right come first. Both pixel tensors are int64 of shape (edges,).
-        """
+    @property
+    def edges(self) -> Int[Tensor, "edges 2"]:
+        """The two pixels of every coupling, numbered row by row; those to the right come first."""
         _, height, width = self.shape
         pixel = torch.arange(height * width, device=self.device).reshape(height, width)
         columns, rows = self.right.shape[2], self.down.shape[1]
         first = torch.cat([pixel[:, :columns].flatten(), pixel[:rows].flatten()])
         to_right, below = pixel.roll(-1, dims=1), pixel.roll(-1, dims=0)
         second = torch.cat([to_right[:, :columns].flatten(), below[:rows].flatten()])
-        return first, second, torch.cat([self.right.flatten(1), self.down.flatten(1)], dim=1)
+        return torch.stack([first, second], dim=1)
+
+    @property
+    def pairwise(self) -> Float[Tensor, "batch edges"]:
+        """The couplings in the order of `edges`."""
+        return torch.cat([self.right.flatten(1), self.down.flatten(1)], dim=1)
+
+    def as_graph(self) -> IsingGraph:
+        """The same model on a graph of height * width nodes, the pixels row by row."""
+        return IsingGraph(self.unary.flatten(1), self.edges, self.pairwise, self.constant)
 
     def energy(self, mask: Bool[Tensor, "*masks height width"]) -> Float[Tensor, "*masks"]:
         """Energy of masks in float64; differentiable in the potentials.
@@ -239,26 +156,6 @@ class IsingGrid:
         violated = (clamped & (x * unary < 0)).flatten(2).any(dim=2)
         energy = torch.where(violated, torch.inf, self.constant.unsqueeze(1) - score)
         return energy if several else energy.squeeze(1)
-
-    def log_prob(
-        self,
-        mask: Bool[Tensor, "*masks height width"],
-        log_partition: Float[Tensor, " batch"],
-        beta: float = 1.0,
-    ) -> Float[Tensor, "*masks"]:
-        """``-beta E(mask) - log Z``, in nats, for a log partition function (batch,) at `beta`."""
-        energy = self.energy(mask)
-        if not isinstance(log_partition, Tensor):
-            raise TypeError(
-                f"log_partition must be a tensor; got {type(log_partition).__name__}. Gibbs "
-                "sampling has none: use exact, or mean_field for a lower bound."
-            )
-        if log_partition.shape != self.unary.shape[:1]:
-            raise ValueError(
-                f"log_partition must have shape ({len(self)},), one value an image; got "
-                f"{tuple(log_partition.shape)}. Use Marginals.log_partition."
-            )
-        return -beta * energy - log_partition.reshape(-1, *[1] * (energy.dim() - 1))
 
 
 def _sum(terms: Float[Tensor, "batch chains height width"]) -> Float[Tensor, "batch chains"]:

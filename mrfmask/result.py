@@ -284,12 +284,15 @@ class BudgetPath:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Marginals:
-    """Probabilities of single pixels and of neighbouring pairs.
+    """Probabilities of single pixels or nodes and of coupled pairs.
 
     Attributes:
-        probability: (batch, height, width), P(pixel on) in [0, 1].
+        probability: (batch, height, width) or (batch, nodes), P(on) in [0, 1].
         right: like the model's `right`, E[x_i x_j] in [-1, 1] of the coupled pixels.
         down: like the model's `down`, the same.
+        down_right: the same for a grid with diagonals, else None.
+        down_left: the same.
+        pairwise: of a graph, (batch, edges) E[x_i x_j]; it has none of the four above.
         log_partition: (batch,) float64 in nats, or None where the method has no estimate of it.
         kind: "exact"; "lower": log_partition is a lower bound and the probabilities approximate;
             "upper" likewise; "estimate": Monte Carlo.
@@ -298,9 +301,12 @@ class Marginals:
         stats: what the method wants to tell.
     """
 
-    probability: Float[Tensor, "batch height width"]
-    right: Float[Tensor, "batch height width-1"]
-    down: Float[Tensor, "batch height-1 width"]
+    probability: Float[Tensor, "batch ..."]
+    right: Float[Tensor, "batch height width-1"] | None = None
+    down: Float[Tensor, "batch height-1 width"] | None = None
+    down_right: Float[Tensor, "batch height-1 width-1"] | None = None
+    down_left: Float[Tensor, "batch height-1 width-1"] | None = None
+    pairwise: Float[Tensor, "batch edges"] | None = None
     log_partition: Float[Tensor, " batch"] | None
     kind: Literal["exact", "lower", "upper", "estimate"]
     status: tuple[Status, ...]

@@ -205,7 +205,7 @@ def test_models_answer_on_the_device(card, tmp_path):
         model.log_prob(masks, log_partition),
         there.log_prob(masks.to("cuda"), log_partition.to("cuda")),
     )
-    assert_same(model.edges(), there.edges())
+    assert_same((model.edges, model.pairwise), (there.edges, there.pairwise))
     assert_same(
         model.clamp(on=masks[:, 0] & ~model.clamped),
         there.clamp(on=(masks[:, 0] & ~model.clamped).to("cuda")),

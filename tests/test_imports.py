@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "mrfmask"
 # A module may import from its own layer and from those before it.
 LAYERS = [
     {"checks", "costs", "powers_of_two"},
-    {"model", "result"},
+    {"ising", "graph", "model", "result"},
     {"_native"},
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
     {"ops"},

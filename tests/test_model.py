@@ -68,7 +68,7 @@ def test_clamp_makes_other_masks_infinite(model, pixel):
 
 @given(grids())
 def test_edges_list_every_coupling_once(model):
-    first, second, values = model.edges()
+    (first, second), values = model.edges.T, model.pairwise
     width = model.shape[2]
     listed = sorted(zip(first.tolist(), second.tolist(), values[0].tolist(), strict=True))
     expected = sorted(

@@ -36,8 +36,8 @@ class CutForm:
         clamped = model.clamped.flatten()
         self.free = (~clamped).nonzero().flatten()
         field = model.unary.detach().flatten().double().masked_fill(clamped, 0.0)
-        first, second, coupling = model.edges()
-        coupling = coupling.detach()[0].double()
+        first, second = model.edges.T
+        coupling = model.pairwise.detach()[0].double()
         linear = -2 * field
         # c |y_i - 0| = c y_i beside a pixel clamped off, c |y_i - 1| = c - c y_i beside one on.
         sign = torch.where(self.base.flatten(), -1.0, 1.0).double()

@@ -24,7 +24,7 @@ class Enumeration:
 
     def _enumerate(self, model: IsingGrid, unary: Tensor) -> Float[Tensor, " states"]:
         """Energies of all states, one free pixel at a time: each doubles the table."""
-        first, second, coupling = (t.detach() for t in model.edges())
+        (first, second), coupling = model.edges.T, model.pairwise.detach()
         bit = torch.full((unary.numel(),), -1, dtype=torch.int64, device=unary.device)
         bit[self.free] = torch.arange(len(self.free), device=unary.device)
         bits, sign = bit.tolist(), torch.where(self.base, 1.0, -1.0).tolist()

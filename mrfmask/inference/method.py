@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from mrfmask.graph import IsingGraph
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 
 Answer = Literal["map", "marginals", "sample"]
@@ -23,6 +25,7 @@ class Method:
         exact: whether its answers are exact for the models it accepts.
         devices: device types that it runs on.
         needs: which models it accepts, for tables and messages.
+        graphs: whether it takes an IsingGraph as well as an IsingGrid.
     """
 
     name: ClassVar[str]
@@ -30,17 +33,23 @@ class Method:
     exact: ClassVar[bool]
     devices: ClassVar[tuple[str, ...]]
     needs: ClassVar[str]
+    graphs: ClassVar[bool] = False
 
-    def __call__(self, model: IsingGrid) -> Any:
+    def __call__(self, model: IsingModel) -> Any:
         """The method's main answer for a model."""
         return getattr(self, FUNCTIONS[self.answers[0]])(model)
 
-    def check_model(self, model: IsingGrid) -> None:
-        """Raises unless `model` is an IsingGrid on a device that the method runs on."""
-        if not isinstance(model, IsingGrid):
+    def check_model(self, model: IsingModel) -> None:
+        """Raises unless `model` is of a kind and on a device that the method takes."""
+        if not isinstance(model, IsingGrid | IsingGraph):
             raise TypeError(
-                f"model must be an IsingGrid; got {type(model).__name__}. "
+                f"model must be an IsingGrid or IsingGraph; got {type(model).__name__}. "
                 "Build one from potentials or load_model(path)."
+            )
+        if isinstance(model, IsingGraph) and not self.graphs:
+            raise TypeError(
+                f"model must be an IsingGrid for {self.name}; got an IsingGraph. Choose a method "
+                "that takes graphs, e.g. method='ilp' for a mask or 'gibbs' for samples."
             )
         if model.device.type not in self.devices:
             raise RuntimeError(

@@ -75,7 +75,7 @@ def _has_blocks(model: IsingGrid, path: BudgetPath, b: int) -> bool:
     from scipy.sparse.csgraph import connected_components
 
     order, block = (t[b].flatten().cpu().numpy() for t in (path.order, path.block))
-    first, second, pairwise = model.edges()
+    (first, second), pairwise = model.edges.T, model.pairwise
     first, second = first.cpu().numpy(), second.cpu().numpy()
     joined = (order[first] == order[second]) & (pairwise[0].detach().cpu().numpy() != 0)
     links = coo_array(
@@ -95,7 +95,7 @@ def _has_energies(
     """Whether energies are the model's: pixels turn on at their order, couplings part and meet."""
     order, masks = path.order[b].flatten().long().cpu().numpy(), len(path.count[b])
     unary = model.unary[0].detach().double().flatten().cpu().numpy()
-    one, other, pairwise = model.edges()
+    (one, other), pairwise = model.edges.T, model.pairwise
     ends = np.stack([order[one.cpu().numpy()], order[other.cpu().numpy()]])
     change = 2 * pairwise[0].detach().double().cpu().numpy()
     steps = np.bincount(order, np.where(np.isinf(unary), 0.0, -2 * unary), masks + 1)
