@@ -12,7 +12,7 @@ import numpy as np
 class Enumeration:
     """Every mask of one image (at most 16 pixels) that honours its clamps, with its energy."""
 
-    masks: np.ndarray  # (states, height, width) bool
+    masks: np.ndarray  # (states, height, width) bool, or (states, nodes)
     energies: np.ndarray  # (states,)
 
     def probabilities(self, beta: float) -> tuple[np.ndarray, float]:
@@ -26,7 +26,11 @@ class Enumeration:
 
 
 def couplings(model, b: int):
-    """(pixel, pixel, value) of every coupling of image b, from the definition."""
+    """(site, site, value) of every coupling of image b, from the definition."""
+    if len(model.shape) == 2:
+        for (i, j), value in zip(model.edges.tolist(), model.pairwise[b].tolist(), strict=True):
+            yield (i,), (j,), value
+        return
     _, height, width = model.shape
     right, down = model.right[b].tolist(), model.down[b].tolist()
     for y in range(height):
@@ -44,10 +48,10 @@ def couplings(model, b: int):
 def energy_of(model, b: int, mask: np.ndarray) -> float:
     """E(x) = constant - sum unary x - sum pairwise x x, term by term."""
     total = float(model.constant[b])
-    unary = model.unary[b].tolist()
+    unary = model.unary[b].double().numpy()
     x = np.where(mask, 1, -1)
-    for (y, column), state in np.ndenumerate(x):
-        value = unary[y][column]
+    for site, state in np.ndenumerate(x):
+        value = unary[site]
         if abs(value) == float("inf"):
             if (value > 0) != (state > 0):
                 return float("inf")
@@ -59,13 +63,12 @@ def energy_of(model, b: int, mask: np.ndarray) -> float:
 
 
 def enumerate_image(model, b: int = 0) -> Enumeration:
-    _, height, width = model.shape
     unary = model.unary[b].double().numpy().flatten()
     choices = [[True] if v == np.inf else [False] if v == -np.inf else [False, True] for v in unary]
-    masks = np.array(list(itertools.product(*choices)), dtype=bool).reshape(-1, height, width)
+    masks = np.array(list(itertools.product(*choices)), dtype=bool).reshape(-1, *model.shape[1:])
     x = np.where(masks, 1.0, -1.0)
     energies = np.full(len(masks), float(model.constant[b]))
     energies -= (x.reshape(len(masks), -1) * np.where(np.isinf(unary), 0.0, unary)).sum(axis=1)
-    for (yi, xi), (yj, xj), value in couplings(model, b):
-        energies -= value * x[:, yi, xi] * x[:, yj, xj]
+    for i, j, value in couplings(model, b):
+        energies -= value * x[:, *i] * x[:, *j]
     return Enumeration(masks, energies)

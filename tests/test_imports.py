@@ -16,7 +16,7 @@ LAYERS = [
     {"ising", "graph", "model", "result"},
     {"_native"},
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
-    {"ops"},
+    {"ops", "graphs"},
     {"inference", "files", "folder_lock", "potentials"},
     {"select"},
     {"nn"},
@@ -60,6 +60,7 @@ def test_imports_point_downwards(path):
     [
         (("pulp",), {"inference/ilp.py"}),
         (("cupy",), {"cuda.py"}),
+        (("numba",), {"graphs"}),
         (("matplotlib",), {"bench/picture.py", "cli/path_picture.py", "depth/pictures.py"}),
         (("rich", "typer"), {"cli"}),
         (("huggingface_hub",), {"nn/hub.py"}),
@@ -80,7 +81,17 @@ def test_import_is_light():
     code = "import mrfmask, sys; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in out.stdout.split()}
-    heavy = {"cupy", "pulp", "highspy", "huggingface_hub", "matplotlib", "skimage", "typer", "rich"}
+    heavy = {
+        "cupy",
+        "pulp",
+        "highspy",
+        "huggingface_hub",
+        "matplotlib",
+        "skimage",
+        "typer",
+        "rich",
+        "numba",
+    }
     assert not loaded & heavy
 
 
