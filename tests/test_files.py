@@ -128,7 +128,7 @@ BAD_MODELS = [
     (
         "m.npz",
         lambda p: write_npz(p, perodic=True),
-        "path must hold only the tensors unary, right, down, constant, periodic, version; got "
+        "path must hold only the tensors unary, right, down, down_right, down_left, constant, periodic, version; got "
         "'{path}' with perodic. Leave",
     ),
     (
