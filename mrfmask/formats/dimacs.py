@@ -27,7 +27,7 @@ def read_dimacs(path: Path) -> Terms:
     for words in others:
         if words and words[0] not in ("p", "n"):
             raise ValueError(
-                f"its lines must start with c, p, n or a; got {' '.join(words)[:40]!r}. Remove it."
+                f"its lines must start with c, p, n or a; got {' '.join(words)[:40]!r}"
             )
     arcs = _arcs_of([line for line in lines if line.startswith("a")], nodes, count)
     arcs = arcs[arcs[:, 0] != arcs[:, 1]]
@@ -57,11 +57,11 @@ def _size_of(lines: list[list[str]]) -> tuple[int, int]:
     if len(numbers) != 2 or not all(word.isdecimal() for word in numbers):
         raise ValueError(
             f"it must have one line 'p max NODES ARCS'; got {_shown(lines)}. Other problems of the "
-            "format, e.g. shortest paths, are no cuts."
+            "format are no cuts"
         )
     nodes, arcs = map(int, numbers)
-    if nodes > 2**31:
-        raise ValueError(f"it must have at most 2^31 nodes; got {nodes}. Correct the line 'p max'.")
+    if nodes > 2**28:
+        raise ValueError(f"it must have at most 2^28 nodes; got {nodes}")
     return nodes, arcs
 
 
@@ -72,10 +72,10 @@ def _ends_of(lines: list[list[str]], nodes: int) -> tuple[int, int]:
     if len(lines) != 2 or not (0 <= source < nodes and 0 <= sink < nodes):
         raise ValueError(
             f"it must have one line 'n NODE s' and one 'n NODE t' with nodes in 1..{nodes}; got "
-            f"{_shown(lines)}. Name the source and the sink."
+            f"{_shown(lines)}"
         )
     if source == sink:
-        raise ValueError(f"its source and sink must differ; got {_shown(lines)}. Correct one.")
+        raise ValueError(f"its source and sink must differ; got {_shown(lines)}")
     return source, sink
 
 
@@ -85,7 +85,7 @@ def _arcs_of(lines: list[str], nodes: int, count: int) -> Float[np.ndarray, "arc
     if len(lines) != count or len(words) != 4 * count or not set(words[::4]) <= {"a"}:
         raise ValueError(
             f"it must have {count} lines 'a FROM TO CAPACITY', as its line 'p max' says; got "
-            f"{len(lines)} lines with {len(words) - len(lines)} numbers. Is it complete?"
+            f"{len(lines)} lines with {len(words) - len(lines)} numbers"
         )
     arcs = np.array([words[1::4], words[2::4], words[3::4]], dtype=np.float64).T
     ends, capacity = arcs[:, :2], arcs[:, 2]
@@ -94,7 +94,7 @@ def _arcs_of(lines: list[str], nodes: int, count: int) -> Float[np.ndarray, "arc
     if not good.all():
         raise ValueError(
             f"its arcs must join nodes 1..{nodes} with capacities >= 0; got "
-            f"{lines[int((~good).argmax())][:40]!r}. Correct that line."
+            f"{lines[int((~good).argmax())][:40]!r}"
         )
     return arcs
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from mrfmask.formats.evidence import check_evidence
 from mrfmask.formats.terms import Terms, terms_from_tables
 from mrfmask.formats.uai import Network
 
@@ -19,10 +18,9 @@ def terms_from_network(network: Network, evidence: Mapping[int, int]) -> Terms:
     A variable that tables and evidence leave one state is clamped.
 
     Raises:
-        ValueError: evidence that does not fit, or a table of two variables with a 0 for states
+        ValueError: the probability is 0, or a table of two variables with a 0 for states
             that both are left with.
     """
-    check_evidence(evidence, network.nodes)
     if (network.constants == 0).any():
         raise ValueError("tables over no variable must be positive; got 0. Leave them out.")
     costs = np.zeros((network.nodes, 2))

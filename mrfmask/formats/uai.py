@@ -43,7 +43,7 @@ def read_uai(path: Path) -> Network:
         if len(words) - at != count:
             raise ValueError(
                 f"it must hold {count} numbers after the scopes, the tables and their sizes; got "
-                f"{len(words) - at}. Is it complete?"
+                f"{len(words) - at}"
             )
         values = np.array(words[at:], dtype=np.float64)
     except IndexError:
@@ -103,8 +103,7 @@ def _scopes_of(words: list[str], at: int) -> tuple[Int[np.ndarray, " tables"], .
             scopes.append((0, -1, -1))
         else:
             raise ValueError(
-                f"its tables must be over at most 2 variables; got {size} for table {table}. Split "
-                "it up, or sum variables out"
+                f"its tables must be over at most 2 variables; got {size} for table {table}"
             )
         at += 1 + size
     sizes, first, second = np.array(scopes, dtype=np.int64).reshape(-1, 3).T
