@@ -23,10 +23,7 @@ def terms_from_qubo(
         return _from_sparse(matrix)
     matrix = _tensor(matrix)
     _check_square(tuple(matrix.shape))
-    if not matrix.isfinite().all():
-        raise ValueError(
-            "matrix must hold finite values; got NaN or inf. Fix variables with .clamp(on=, off=)."
-        )
+    _check_finite(bool(matrix.isfinite().all()))
     matrix = matrix if matrix.dim() == 3 else matrix[None]
     # Both triangles in one; a pair that is 0 in all models of a batch is no edge.
     both = matrix.double() + matrix.double().mT
@@ -62,16 +59,19 @@ def _from_sparse(matrix: sparray | spmatrix) -> Terms:
     entries = matrix.tocoo()
     rows, columns = (np.asarray(index, dtype=np.int64) for index in (entries.row, entries.col))
     values = np.asarray(entries.data, dtype=np.float64)
+    _check_finite(bool(np.isfinite(values).all()))
     on_diagonal = rows == columns
     linear = np.bincount(rows[on_diagonal], values[on_diagonal], minlength=matrix.shape[0])
     low, high = np.minimum(rows, columns)[~on_diagonal], np.maximum(rows, columns)[~on_diagonal]
     pairs, place = np.unique(low * matrix.shape[0] + high, return_inverse=True)
     quadratic = np.bincount(place, values[~on_diagonal], minlength=len(pairs))
+    pairs, quadratic = pairs[quadratic != 0], quadratic[quadratic != 0]
     edges = np.stack([pairs // matrix.shape[0], pairs % matrix.shape[0]], axis=1)
     return terms_from_binary(
-        torch.from_numpy(linear)[None],
+        # Of nothing, bincount gives ints.
+        torch.from_numpy(linear)[None].double(),
         torch.from_numpy(edges),
-        torch.from_numpy(quadratic)[None],
+        torch.from_numpy(quadratic)[None].double(),
         torch.zeros(1, dtype=torch.float64),
     )
 
@@ -93,4 +93,11 @@ def _check_square(shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"matrix must have shape (n, n) or (batch, n, n) with n >= 1; got {shape}. "
             "One row and one column a variable."
+        )
+
+
+def _check_finite(finite: bool) -> None:
+    if not finite:
+        raise ValueError(
+            "matrix must hold finite values; got NaN or inf. Fix variables with .clamp(on=, off=)."
         )
