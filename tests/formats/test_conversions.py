@@ -256,5 +256,5 @@ def test_to_qubo_refuses_clamps():
 
 
 def test_one_of_a_batch_must_be_there():
-    with pytest.raises(IndexError, match="images must lie in a batch of 2; got 2."):
+    with pytest.raises(IndexError, match=r"images must lie in a batch of 2; got 2\."):
         MODEL.to_networkx(2)
