@@ -15,6 +15,7 @@ from mrfmask.model import IsingGrid
 from mrfmask.model_files import load_model, save_model
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 from mrfmask.select import SELECTORS, LongRange, select
+from mrfmask.superpixels import superpixel_graph
 
 __version__ = "0.1.0"
 
@@ -44,4 +45,5 @@ __all__ = [
     "sample",
     "save_model",
     "select",
+    "superpixel_graph",
 ]

@@ -127,9 +127,9 @@ class IsingGraph(IsingModel):
             RuntimeError: dimod is not installed.
 
         Example:
-            >>> import dimod, mrfmask as mm  # doctest: +SKIP
+            >>> import dimod, mrfmask as mm
             >>> bqm = dimod.BinaryQuadraticModel({"a": 1.0}, {("a", "b"): -0.5}, 0.0, "SPIN")
-            >>> mm.IsingGraph.from_bqm(bqm).unary  # doctest: +SKIP
+            >>> mm.IsingGraph.from_bqm(bqm).unary
             tensor([[-1.,  -0.]], dtype=torch.float64)
         """
         return IsingGraph(*terms_from_bqm(bqm))
