@@ -19,7 +19,6 @@ import numpy as np
 from mrfmask.graphs.compiled import compiled
 
 MAXIMUM, LOGARITHMS, EXPONENTIALS = range(3)
-# What each step keeps: nothing, whether its node is on in the maximum, or P(on | scope).
 _BITS = 9
 _BLOCK = 1 << _BITS
 
@@ -82,15 +81,10 @@ def forward(
 ):  # fmt: skip
     """Runs steps `first` to `last` - 1 and returns what the roots among them contribute.
 
-    Args:
-        plus: MAXIMUM, LOGARITHMS or EXPONENTIALS.
-        field: (nodes,) times beta.
-        pull: (entries,) couplings to the nodes in the scopes, times beta.
-        tables: the stacks.
-        bits: (bytes,) uint8, bit s of step t: on in the maximum. Not written if empty.
-        bit_offset: (steps,) where a step's bytes begin.
-        share: P(on | scope). Not written if empty.
-        share_offset: (steps,) where a step's begin, less that of step `first`.
+    `plus` is MAXIMUM, LOGARITHMS or EXPONENTIALS; `field` (nodes,) and `pull` (entries,), the
+    couplings to the nodes of the scopes, are times beta. `tables` are the stacks. Unless they are
+    empty, `bits` get bit s of step t, on in the maximum, from byte bit_offset[t]; `share` gets P(on
+    | scope) from share_offset[t] - share_offset[first].
     """
     total = 0.0
     exponent = 0
@@ -289,10 +283,8 @@ def trace(
 ):  # fmt: skip
     """Runs steps `last` - 1 to `first`: the state of each node given those of its scope.
 
-    Args:
-        uniforms: (chains, nodes): on where below P(on | scope). Not read if `share` is empty:
-            then `bits` say.
-        masks: (chains, nodes) bool.
+    Into `masks` (chains, nodes) bool: on where `uniforms` (chains, nodes) are below P(on | scope),
+    or, if `share` is empty, as `bits` say.
     """
     for i in range(last - first):
         t = last - 1 - i

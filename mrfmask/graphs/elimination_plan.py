@@ -12,7 +12,7 @@ from mrfmask.graphs.adjacency import sorted_adjacency
 from mrfmask.graphs.min_fill import elimination_order
 
 
-class TooWide(Exception):
+class TooWideError(Exception):
     """No order was found whose tables are small enough.
 
     Attributes:
@@ -80,14 +80,14 @@ def plan_elimination(
         most: bits of the largest table, at most 31.
 
     Raises:
-        TooWide: a table would have more.
+        TooWideError: a table would have more.
     """
     nodes = np.flatnonzero(free)
     number = np.cumsum(free) - 1
     graph = sorted_adjacency(number[pairs], len(nodes))
     order = elimination_order(graph, most)
     if order.too_wide:
-        raise TooWide(order.too_wide)
+        raise TooWideError(order.too_wide)
     steps = len(nodes)
     width = np.diff(order.start)
     position = np.empty(steps, dtype=np.int64)
@@ -110,9 +110,7 @@ def plan_elimination(
     place[start[:-1][width > 0]] = -1
     linked = np.flatnonzero(parent >= 0)
     children = linked[np.argsort(parent[linked], kind="stable")]
-    child_start = np.concatenate(
-        [[0], np.cumsum(np.bincount(parent[linked], minlength=steps))]
-    )
+    child_start = np.concatenate([[0], np.cumsum(np.bincount(parent[linked], minlength=steps))])
     node = nodes[order.node[old]]
     offset, live, stacks = _stack(parent, width, child_start, children)
     return EliminationPlan(

@@ -5,57 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import Tensor
 
-from mrfmask.graph import IsingGraph
+from mrfmask.inference.elimination_memory import parts
+from mrfmask.inference.graph_terms import GraphTerms
 
 if TYPE_CHECKING:
     from mrfmask.graphs.elimination_plan import EliminationPlan
 
-# A table has at most 2^22 entries, 32 MiB of doubles.
-MOST_WIDTH = 22
-MOST_BYTES = 2**31
 # Entries that one call of a kernel goes through, a second or so: in between, Ctrl-C works.
 _PIECE = 2**29
 # Logarithms of entries may differ by so much for their exponentials to be added up.
 _WIDEST_SPREAD = 600.0
-
-
-class GraphTerms:
-    """One model of a graph: its free nodes' fields, and one coupling for each pair of them."""
-
-    def __init__(self, model: IsingGraph, pairs: tuple[ndarray, ndarray]) -> None:
-        (self.pairs, inverse) = pairs
-        unary, pairwise = (t.detach()[0].double().numpy() for t in (model.unary, model.pairwise))
-        self.edges = model.edges.numpy()
-        clamped = np.isinf(unary)
-        self.free = ~clamped
-        self.clamp = np.where(clamped, np.sign(unary), 0.0)
-        self.coupling = np.bincount(inverse, weights=pairwise, minlength=len(self.pairs))
-        self.inverse = inverse
-        first, second = self.pairs.T
-        self.field = np.where(clamped, 0.0, unary)
-        for own, other in ((first, second), (second, first)):
-            np.add.at(self.field, own, self.coupling * self.clamp[other])
-        self.field[clamped] = 0.0
-        fixed = (self.coupling * self.clamp[first] * self.clamp[second]).sum()
-        self.constant = float(model.constant[0]) - float(fixed)
-        self.joins_free = self.free[first] & self.free[second]
-
-    def joined(self, zeros: bool) -> Bool[ndarray, " pairs"]:
-        """Pairs of free nodes that elimination keeps together, those of coupling 0 if `zeros`."""
-        return self.joins_free if zeros else self.joins_free & (self.coupling != 0)
-
-
-def distinct_pairs(model: IsingGraph) -> tuple[ndarray, ndarray]:
-    """The pairs of coupled nodes, none twice, and the number of each edge's pair."""
-    edges = np.sort(model.edges.numpy(), axis=1)
-    nodes = model.shape[1]
-    keys, inverse = np.unique(edges[:, 0] * nodes + edges[:, 1], return_inverse=True)
-    return np.stack([keys // nodes, keys % nodes], axis=1), inverse.reshape(-1)
 
 
 class GraphElimination:
@@ -196,7 +158,8 @@ class _Forward:
         plan, total = self.plan, 0.0
         done = np.cumsum(plan.sizes[first:last]) // _PIECE
         ends = first + 1 + np.flatnonzero(np.diff(done, append=-1))
-        for begin, end in zip([first, *ends[:-1]], ends, strict=True):
+        begin = first
+        for end in ends.tolist():
             rest = share
             if len(share):
                 rest = share[share_offset[begin] - share_offset[first] :]
@@ -205,6 +168,7 @@ class _Forward:
                 plan.children, plan.offset, self.field, self.pull, self.tables, self.bits,
                 self.bit_offset, rest, share_offset,
             )  # fmt: skip
+            begin = end
         return total
 
     def snapshot(self, step: int) -> list[ndarray]:
@@ -219,37 +183,3 @@ class _Forward:
     def _live(self, step: int) -> list[tuple[int, int]]:
         live, second = self.plan.live[step], self.plan.stacks[0]
         return [(0, live[0]), (second, second + live[1])]
-
-
-def parts(plan: EliminationPlan) -> list[tuple[int, int]]:
-    """The steps in parts whose P(on | scope) are kept at once; one part if they are few."""
-    sizes = plan.sizes
-    if int(sizes.sum()) * 8 <= MOST_BYTES // 4:
-        return [(0, len(sizes))]
-    # Parts that are as large as all the snapshots between them need the least memory.
-    limit = max(int((float(sizes.sum()) * float(plan.stacks.sum())) ** 0.5), int(sizes.max()))
-    bounds, first, held = [], 0, 0
-    for t, size in enumerate(sizes.tolist()):
-        if held + size > limit:
-            bounds.append((first, t))
-            first, held = t, 0
-        held += size
-    return [*bounds, (first, len(sizes))]
-
-
-def bytes_needed(plan: EliminationPlan, answer: str) -> int:
-    """Bytes of the tables, and of what is kept to go backwards."""
-    tables = 8 * int(plan.stacks.sum())
-    if answer == "map":
-        return tables + int(((plan.sizes + 7) // 8).sum())
-    bounds = parts(plan)
-    share = 8 * max(int(plan.sizes[a:b].sum()) for a, b in bounds) if len(plan.node) else 0
-    before = 8 * sum(int(plan.live[a].sum()) for a, _ in bounds)
-    return tables * (2 if answer == "marginals" else 1) + share + before
-
-
-def stack_of(parts: list[ndarray], empty: Tensor) -> Tensor:
-    """Stacks the answers of models as tensors on the device of `empty`, which has their shape."""
-    if not parts:
-        return empty
-    return torch.from_numpy(np.stack(parts)).to(empty.device)
