@@ -174,8 +174,10 @@ def solvable_images(model: IsingModel) -> Bool[Tensor, " batch"]:
 
 
 def _small_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
-    """Which images are narrow or have few free pixels."""
+    """Which images are narrow or have few free pixels, and no diagonals."""
     free = (~model.clamped).sum(dim=(1, 2))
+    if model.has_diagonals:
+        return torch.zeros_like(free, dtype=torch.bool)
     return (free <= MOST_FREE_PIXELS) | _is_narrow(model)
 
 

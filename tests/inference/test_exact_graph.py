@@ -64,7 +64,7 @@ def test_exact_marginals_equal_enumeration_when_made_in_parts(monkeypatch):
     monkeypatch.setattr(graph_elimination, "_PIECE", 8)
     for image in range(2):
         ready = eliminations.Eliminations(model).prepare(image, "marginals")
-        assert len(elimination_memory.parts(ready.plan)) > 2
+        assert len(elimination_memory.parts(ready.plan)) > 1
     check_marginals(model, 1.0)
     assert torch.equal(Exact(chains=50).sample(model).masks, whole)
 
@@ -205,3 +205,29 @@ def test_solvable_images_are_those_that_are_quick():
     few = random_grid(1, 300, 300)
     few = few.clamp(on=torch.rand(few.shape, generator=torch.Generator().manual_seed(0)) < 0.9)
     assert solvable_images(few).all()
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_exact_of_grids_with_diagonals_equals_enumeration(periodic):
+    grid = random_grid(1, 3, 4, signs="any", periodic=periodic, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(5)
+    shape = grid.down.shape[1], grid.right.shape[2]
+    diagonals = torch.randn(2, 1, *shape, generator=generator, dtype=torch.float64)
+    grid = IsingGrid(
+        grid.unary,
+        grid.right,
+        grid.down,
+        periodic=periodic,
+        down_right=diagonals[0],
+        down_left=diagonals[1],
+    )
+    assert solvable_images(grid).all()
+    graph = grid.as_graph()
+    check_marginals(graph, 1.0)
+    found, expected = Exact().marginals(grid), Exact().marginals(graph)
+    assert torch.equal(found.probability.flatten(1), expected.probability)
+    assert torch.equal(found.down_left.flatten(1), expected.pairwise[:, -shape[0] * shape[1] :])
+    best = Exact().find_map(grid)
+    assert best.energy.item() == pytest.approx(enumerate_image(graph).minimum(), abs=1e-9)
+    drawn = Exact(chains=4, seed=1).sample(grid).masks
+    assert torch.equal(drawn.flatten(2), Exact(chains=4, seed=1).sample(graph).masks)
