@@ -129,8 +129,8 @@ class IsingGraph(IsingModel):
         Example:
             >>> import dimod, mrfmask as mm
             >>> bqm = dimod.BinaryQuadraticModel({"a": 1.0}, {("a", "b"): -0.5}, 0.0, "SPIN")
-            >>> mm.IsingGraph.from_bqm(bqm).unary
-            tensor([[-1.,  -0.]], dtype=torch.float64)
+            >>> mm.IsingGraph.from_bqm(bqm).pairwise
+            tensor([[0.5000]], dtype=torch.float64)
         """
         return IsingGraph(*terms_from_bqm(bqm))
 
