@@ -185,7 +185,7 @@ def test_auto_and_graph_cut_treat_every_image_by_itself():
 
 
 def test_auto_takes_ilp_within_a_time_limit():
-    model = random_grid(1, 13, 13, signs="any", periodic=True, seed=3)
+    model = random_grid(1, 12, 12, signs="any", periodic=True, seed=3)
     model = mm.IsingGrid(0.05 * model.unary, model.right, model.down, periodic=True)
     assert mm.find_map(model).gap.item() > 0.01
     result = mm.find_map(model, time_limit_s=60)
@@ -234,7 +234,11 @@ def test_auto_takes_ilp_within_a_time_limit():
             ValueError,
             "tie must be one of 'min', 'max'; got 'any'",
         ),
-        (lambda m: mm.GraphCut()(m.unary), TypeError, "model must be an IsingGrid; got Tensor"),
+        (
+            lambda m: mm.GraphCut()(m.unary),
+            TypeError,
+            "model must be an IsingGrid or",
+        ),
         (lambda m: mm.MeanField(beta=0), ValueError, "beta must be positive and finite; got 0"),
         (lambda m: mm.MeanField(beta="1"), TypeError, "beta must be a number; got str"),
         (lambda m: mm.MeanField(tolerance=-1), ValueError, "tolerance must be positive"),
