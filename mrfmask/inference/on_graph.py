@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mrfmask.graph import IsingGraph
 from mrfmask.model import IsingGrid
-from mrfmask.result import Certificate, MapResult, Marginals
+from mrfmask.result import Certificate, MapResult, Marginals, Samples
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,15 @@ def marginals_on_graph(marginals: Callable[[IsingGraph], Marginals], grid: Ising
         for (name, values), part in zip(couplings.items(), pairs, strict=True)
     }
     return replace(found, probability=found.probability.reshape(grid.shape), pairwise=None, **named)
+
+
+def samples_on_graph(sample: Callable[[IsingGraph], Samples], grid: IsingGrid) -> Samples:
+    """What `sample` draws for the grid as a graph, as samples of the grid."""
+    found = sample(grid.as_graph())
+    chains = (*found.masks.shape[:2], *grid.shape[1:])
+    return replace(
+        found,
+        masks=found.masks.reshape(chains),
+        counts=found.counts.reshape(chains),
+        mean=found.mean.reshape(grid.shape),
+    )
