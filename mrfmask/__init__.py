@@ -11,6 +11,7 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
@@ -34,6 +35,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "Qpbo",
     "Samples",
     "Status",
     "Strips",
