@@ -40,10 +40,12 @@ def reduce_graph(
 
     Args:
         model: a batch of one.
-        settled: True where the state is given; at least one node is not. Clamped nodes of the
-            others stay clamped.
-        mask: states of the settled nodes; those clamped as they are clamped.
+        settled: True where the state is given. Clamped nodes are settled anyway, and at least one
+            node must not be.
+        mask: states of the settled nodes.
     """
+    settled = settled | model.clamped
+    mask = torch.where(model.clamped, model.unary > 0, mask)
     left = ~settled[0]
     nodes = left.nonzero().flatten()
     x = torch.where(mask, 1.0, -1.0).double() * settled
