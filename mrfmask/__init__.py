@@ -1,6 +1,5 @@
 """Binary Markov random fields over pixels in PyTorch: MAP, marginals and samples, with bounds."""
 
-from mrfmask.files import load_model, save_model
 from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
@@ -14,6 +13,7 @@ from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model, save_model
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 from mrfmask.select import SELECTORS, LongRange, select
 

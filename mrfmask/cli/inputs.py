@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from mrfmask.files import MODEL_SUFFIXES, PICTURE_SUFFIXES, load_model
+from mrfmask.files import PICTURE_SUFFIXES
+from mrfmask.model_files import MODEL_SUFFIXES, load_model
 
 # Of what commands write; no such file may be an input at the same time.
 ENDINGS = (

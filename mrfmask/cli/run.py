@@ -19,9 +19,7 @@ from mrfmask.cli.selection import Picks, SelectSettings
 from mrfmask.cli.settings import PictureSettings, Settings
 from mrfmask.cli.versions import versions
 from mrfmask.files import (
-    load_model,
     read_picture,
-    save_model,
     write_marginals,
     write_mask,
     write_overlay,
@@ -29,6 +27,7 @@ from mrfmask.files import (
     write_whole,
 )
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model, save_model
 from mrfmask.result import MapResult, Marginals, Samples
 
 if TYPE_CHECKING:
