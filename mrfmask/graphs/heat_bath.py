@@ -1,0 +1,274 @@
+"""Heat-bath sweeps over the nodes of a graph: the rule of kernels/gibbs.h, 1 or LANES chains.
+
+The states of a node are the bits of one word, a chain each. Nodes of a segment are updated together
+(they do not touch, layout.py), in chunks: local fields of all nodes and chains of the chunk, then
+all decisions in one loop of vector code, then the words. Fields are summed in the order of the
+layout, the same for any number of chains.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt
+
+from mrfmask.graphs.compiled import compiled, inlined
+from mrfmask.graphs.philox import HIGH, LANES, LOW, START, draw16, draw_all
+from mrfmask.graphs.portable import bits_float, exp2_negative, float_bits, flush, fused, ones_in
+from mrfmask.graphs.portable import whole as nearest
+
+# Node states in a chunk; what a chunk needs stays in the nearest cache.
+CHUNK = 512
+
+ONE, THIRTY_ONE, SIGN = np.uint32(1), np.uint32(31), np.uint32(1 << 31)
+STEP, TWO_TO_32 = np.float32(65536), np.float32(2.0**32)
+FIRST, LAST = np.float32(0.5), np.float32(65535.5)
+
+
+class Potentials(NamedTuple):
+    """One model, float32, in the order of the layout.
+
+    Attributes:
+        unary: (nodes,), 0 where clamped, none below 2^-55.
+        clamp: (nodes,), 0 or +-inf.
+        pairwise: (entries,), likewise none below 2^-55.
+        per_energy: units in an energy of 1, a power of two: sums of whole numbers of units have no
+            rounding, so that their order does not matter.
+    """
+
+    unary: Float[np.ndarray, " nodes"]
+    clamp: Float[np.ndarray, " nodes"]
+    pairwise: Float[np.ndarray, " entries"]
+    per_energy: float
+
+
+class Chains(NamedTuple):
+    """Some chains of one model: 1 or LANES of them, numbered from `chain`.
+
+    Attributes:
+        words: (nodes,) uint32, in the order of the layout; bit c is the state of chain c.
+        draws: room for the draws of a sweep, `draw_all`.
+        counts: (nodes * lanes,) int32, kept sweeps in which a state was on.
+        units: (sweeps, lanes) int64, energy after each kept sweep.
+        best: (nodes,) uint32, the states of lowest energy; empty if not to be kept.
+        least: (lanes,) int64, their energy.
+        equal: (edges,) int64, kept states in which the ends were equal; empty if not to be kept.
+        counted: uint32, the bits that count in `equal`.
+    """
+
+    key: int
+    stream: int
+    chain: int
+    lanes: int
+    words: UInt[np.ndarray, " nodes"]
+    draws: UInt[np.ndarray, " draws"]
+    counts: Int[np.ndarray, " states"]
+    units: Int[np.ndarray, "sweeps lanes"]
+    best: UInt[np.ndarray, " nodes"]
+    least: Int[np.ndarray, " lanes"]
+    equal: Int[np.ndarray, " edges"]
+    counted: int
+
+
+@inlined
+def signed(coupling, word, lane):
+    """The coupling times the state (-1 or +1) of a chain."""
+    return bits_float(
+        np.uint32(float_bits(coupling) ^ (((~word) << np.uint32(THIRTY_ONE - lane)) & SIGN))
+    )
+
+
+@inlined
+def decide(log2_odds, high):
+    """1 for on, by the upper 16 bits of a draw; plus 2 where the lower ones matter."""
+    odds = flush(log2_odds)
+    likely = odds >= np.float32(0)
+    e = exp2_negative(abs(odds))
+    toward_rare = np.int32(high) ^ (np.int32(0xFFFF) if likely else np.int32(0))
+    lowest = np.float32(toward_rare) * STEP
+    limit = e * TWO_TO_32
+    low, high = lowest + FIRST, lowest + LAST
+    rare = fused(low, e, low) < limit
+    rare_at_most = fused(high, e, high) < limit
+    return np.uint8(rare != likely) | np.uint8(np.uint8(rare != rare_at_most) << 1)
+
+
+@compiled
+def decide_by_both(log2_odds, high, low):
+    """1 for on, by all 32 bits of a draw."""
+    odds = flush(log2_odds)
+    likely = odds >= np.float32(0)
+    e = exp2_negative(abs(odds))
+    flip = 0xFFFF if likely else 0
+    lower = np.float32(np.int32(low) ^ flip) + FIRST
+    u = np.float32(np.int32(high) ^ flip) * STEP + lower
+    return np.uint8((fused(u, e, u) < e * TWO_TO_32) != likely)
+
+
+@compiled
+def add_entries(field, pairwise, neighbour, words, lanes):
+    """Adds one entry of each node of a chunk to the local fields."""
+    if lanes == 1:
+        for i in range(len(neighbour)):
+            field[i] += signed(pairwise[i], words[neighbour[i]], np.uint32(0))
+        return
+    for i in range(len(neighbour)):
+        word, coupling = words[neighbour[i]], pairwise[i]
+        here = field[i * LANES : (i + 1) * LANES]
+        for c in range(LANES):
+            here[c] += signed(coupling, word, np.uint32(c))
+
+
+@compiled
+def decide_all(log2_rate, field, clamp, draws, node, lanes, on):
+    """New states of a chunk, one a byte; True if the lower bits of a draw matter somewhere."""
+    seen = np.uint8(0)
+    if lanes == 1:
+        high = np.empty(CHUNK, dtype=np.uint16)
+        for i in range(len(node)):
+            high[i] = draws[node[i]]
+        for i in range(len(node)):
+            on[i] = decide(log2_rate * field[i] + clamp[i], high[i])
+            seen |= on[i]
+        return seen > 1
+    for i in range(len(node)):
+        here = field[i * LANES : (i + 1) * LANES]
+        high = draws[node[i] * LANES : (node[i] + 1) * LANES]
+        to = on[i * LANES : (i + 1) * LANES]
+        for c in range(LANES):
+            to[c] = decide(log2_rate * here[c] + clamp[i], high[c])
+            seen |= to[c]
+    return seen > 1
+
+
+@compiled
+def pack(on, lanes, words):
+    """The words of a chunk from one state a byte."""
+    for i in range(len(words)):
+        word = np.uint32(0)
+        if lanes == 1:
+            word = np.uint32(on[i])
+        else:
+            here = on[i * LANES : (i + 1) * LANES]
+            for c in range(LANES):
+                word |= np.uint32(here[c]) << np.uint32(c)
+        words[i] = word
+
+
+@compiled
+def add_energy(total, part, words, lanes, per_energy):
+    """Adds what a chunk's nodes have of the energy, by their own states, in units."""
+    for i in range(len(words)):
+        for c in range(lanes):
+            term = signed(part[i * lanes + c], words[i], np.uint32(c))
+            total[c] -= nearest(np.float64(term) * per_energy)
+
+
+@compiled
+def sweep_once(layout, model, chains, log2_rate, number, total):
+    """One sweep of all segments; `total` (lanes,) is the energy afterwards, or empty."""
+    lanes = chains.lanes
+    field = np.empty(CHUNK, dtype=np.float32)
+    part = np.empty(CHUNK, dtype=np.float32)
+    on = np.empty(CHUNK, dtype=np.uint8)
+    at_once = CHUNK // lanes
+    total[:] = 0
+    for s in range(len(layout.segments)):
+        first, count, entry, earlier, later = layout.segments[s]
+        for begin in range(0, count, at_once):
+            here = min(at_once, count - begin)
+            place = first + begin
+            nodes = slice(place, place + here)
+            for i in range(here):
+                for c in range(lanes):
+                    field[i * lanes + c] = model.unary[place + i]
+            for k in range(earlier + later):
+                # Earlier neighbours are done: these couplings are seen in their final states.
+                if k == earlier and len(total):
+                    part[: here * lanes] = field[: here * lanes]
+                at = entry + k * count + begin
+                add_entries(
+                    field,
+                    model.pairwise[at : at + here],
+                    layout.neighbour[at : at + here],
+                    chains.words,
+                    lanes,
+                )
+            if later == 0 and len(total):
+                part[: here * lanes] = field[: here * lanes]
+            node, clamp = layout.node[nodes], model.clamp[nodes]
+            if decide_all(log2_rate, field, clamp, chains.draws, node, lanes, on):
+                for i in range(here):
+                    for c in range(lanes):
+                        j = i * lanes + c
+                        if on[j] < 2:
+                            continue
+                        low = draw16(
+                            node[i], chains.key, chains.stream, chains.chain + c, number, LOW
+                        )
+                        high = chains.draws[node[i] * lanes + c]
+                        on[j] = decide_by_both(log2_rate * field[j] + clamp[i], high, low)
+            pack(on, lanes, chains.words[nodes])
+            if len(total):
+                add_energy(total, part, chains.words[nodes], lanes, model.per_energy)
+
+
+@compiled
+def start_chains(layout, model, chains, given):
+    """States before the first sweep: clamped ones as they are clamped, fair coins if not given."""
+    room = np.empty((4, LANES), dtype=np.uint32)
+    lanes = chains.lanes
+    if not given:
+        draw_all(chains.draws, lanes, chains.key, chains.stream, chains.chain, 0, START, room)
+    for p in range(len(layout.node)):
+        if model.clamp[p] != 0:
+            chains.words[p] = ~np.uint32(0) if model.clamp[p] > 0 else np.uint32(0)
+        elif not given:
+            word = np.uint32(0)
+            for c in range(lanes):
+                high = chains.draws[layout.node[p] * lanes + c]
+                word |= np.uint32(high >> 15) << np.uint32(c)
+            chains.words[p] = word
+
+
+@compiled
+def run_sweeps(layout, model, chains, rates, offset, begin, end, burn_in):
+    """Sweeps `begin` to `end` of a run, number ``offset + begin`` first; keeps from `burn_in`."""
+    room = np.empty((4, LANES), dtype=np.uint32)
+    lanes, words = chains.lanes, chains.words
+    nothing = np.empty(0, dtype=np.int64)
+    for sweep in range(begin, end):
+        number = offset + sweep
+        draw_all(chains.draws, lanes, chains.key, chains.stream, chains.chain, number, HIGH, room)
+        kept = sweep - burn_in
+        total = chains.units[kept] if kept >= 0 else nothing
+        sweep_once(layout, model, chains, rates[sweep], number, total)
+        if kept < 0:
+            continue
+        if lanes == 1:
+            for p in range(len(words)):
+                chains.counts[p] += words[p]
+        else:
+            for p in range(len(words)):
+                here = chains.counts[p * LANES : (p + 1) * LANES]
+                for c in range(LANES):
+                    here[c] += (words[p] >> np.uint32(c)) & ONE
+        for e in range(len(chains.equal)):
+            differ = words[layout.ends[e, 0]] ^ words[layout.ends[e, 1]]
+            chains.equal[e] += ones_in(np.uint32(~differ & chains.counted))
+        if len(chains.best):
+            keep_best(chains, total)
+
+
+@compiled
+def keep_best(chains, total):
+    """Takes over the states of the chains whose energy was never lower."""
+    better = np.uint32(0)
+    for c in range(chains.lanes):
+        if total[c] < chains.least[c]:
+            chains.least[c] = total[c]
+            better |= ONE << np.uint32(c)
+    if better:
+        for p in range(len(chains.words)):
+            chains.best[p] = (chains.best[p] & ~better) | (chains.words[p] & better)
