@@ -90,14 +90,14 @@ def gibbs_sweeps(
         if start is not None:
             for c, states in enumerate(start[b, these].numpy()):
                 words |= states[plan.node].astype(np.uint32) << np.uint32(c)
-        space = 16 * LANES if lanes == 1 else 16
         group = Chains(
             key=int(seed[b, 0]),
             stream=int(seed[b, 1]),
             chain=chain,
             lanes=lanes,
             words=words,
-            draws=np.empty(-(-nodes // space) * space * lanes, dtype=np.uint16),
+            bytes=np.empty(nodes if lanes == 1 else 0, dtype=np.uint8),
+            draws=np.empty(len(plan.place) * lanes, dtype=np.uint16),
             counts=np.zeros(nodes * lanes, dtype=np.int32),
             units=np.empty((sweeps, lanes), dtype=np.int64),
             best=np.empty(nodes if kept else 0, dtype=np.uint32),

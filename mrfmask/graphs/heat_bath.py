@@ -15,11 +15,20 @@ from jaxtyping import Float, Int, UInt
 
 from mrfmask.graphs.compiled import compiled, inlined
 from mrfmask.graphs.philox import HIGH, LANES, LOW, START, draw16, draw_all
-from mrfmask.graphs.portable import bits_float, exp2_negative, float_bits, flush, fused, ones_in
-from mrfmask.graphs.portable import whole as nearest
+from mrfmask.graphs.portable import (
+    bits_float,
+    exp2_negative,
+    float_bits,
+    flush,
+    fused,
+    ones_in,
+    whole,
+)
 
 # Node states in a chunk; what a chunk needs stays in the nearest cache.
 CHUNK = 512
+# Entries of a node whose states are fetched before any is added.
+AT_ONCE = 16
 
 ONE, THIRTY_ONE, SIGN = np.uint32(1), np.uint32(31), np.uint32(1 << 31)
 STEP, TWO_TO_32 = np.float32(65536), np.float32(2.0**32)
@@ -48,7 +57,8 @@ class Chains(NamedTuple):
 
     Attributes:
         words: (nodes,) uint32, in the order of the layout; bit c is the state of chain c.
-        draws: room for the draws of a sweep, `draw_all`.
+        bytes: (nodes,) uint8, the states of a single chain once more, small enough for near caches.
+        draws: (places * lanes,) uint16, room for the draws of a sweep, in the order of the layout.
         counts: (nodes * lanes,) int32, kept sweeps in which a state was on.
         units: (sweeps, lanes) int64, energy after each kept sweep.
         best: (nodes,) uint32, the states of lowest energy; empty if not to be kept.
@@ -62,6 +72,7 @@ class Chains(NamedTuple):
     chain: int
     lanes: int
     words: UInt[np.ndarray, " nodes"]
+    bytes: UInt[np.ndarray, " nodes"]
     draws: UInt[np.ndarray, " draws"]
     counts: Int[np.ndarray, " states"]
     units: Int[np.ndarray, "sweeps lanes"]
@@ -107,62 +118,98 @@ def decide_by_both(log2_odds, high, low):
 
 
 @compiled
-def add_entries(field, pairwise, neighbour, words, lanes):
-    """Adds one entry of each node of a chunk to the local fields."""
+def begin_fields(field, unary, lanes):
+    """The local fields without neighbours."""
     if lanes == 1:
-        for i in range(len(neighbour)):
-            field[i] += signed(pairwise[i], words[neighbour[i]], np.uint32(0))
+        field[: len(unary)] = unary
         return
-    for i in range(len(neighbour)):
-        word, coupling = words[neighbour[i]], pairwise[i]
-        here = field[i * LANES : (i + 1) * LANES]
+    for i in range(len(unary)):
+        at, own = np.uint64(i * LANES), unary[i]
         for c in range(LANES):
-            here[c] += signed(coupling, word, np.uint32(c))
+            field[at + np.uint64(c)] = own
 
 
 @compiled
-def decide_all(log2_rate, field, clamp, draws, node, lanes, on):
+def add_entries(field, layout, model, chains, nodes, at, apart, entries, states):
+    """Adds so many entries of each node of a chunk, `apart` from each other, to the fields.
+
+    `states` is room for (AT_ONCE, CHUNK) uint8.
+    """
+    if chains.lanes == 1:
+        # In two loops: the compiler cannot know that the states are not where the fields are.
+        for some in range(0, entries, AT_ONCE):
+            here = min(AT_ONCE, entries - some)
+            for k in range(here):
+                first = at + (some + k) * apart
+                neighbour, to = layout.neighbour[first : first + nodes], states[k]
+                for i in range(nodes):
+                    to[i] = chains.bytes[neighbour[i]]
+            for k in range(here):
+                first = at + (some + k) * apart
+                pairwise, seen = model.pairwise[first : first + nodes], states[k]
+                for i in range(nodes):
+                    field[i] += signed(pairwise[i], np.uint32(seen[i]), np.uint32(0))
+        return
+    for k in range(entries):
+        first = at + k * apart
+        for i in range(nodes):
+            word = chains.words[layout.neighbour[first + i]]
+            coupling, own = model.pairwise[first + i], np.uint64(i * LANES)
+            for c in range(LANES):
+                field[own + np.uint64(c)] += signed(coupling, word, np.uint32(c))
+
+
+@compiled
+def decide_all(log2_rate, field, clamp, draws, lanes, on):
     """New states of a chunk, one a byte; True if the lower bits of a draw matter somewhere."""
     seen = np.uint8(0)
     if lanes == 1:
-        high = np.empty(CHUNK, dtype=np.uint16)
-        for i in range(len(node)):
-            high[i] = draws[node[i]]
-        for i in range(len(node)):
-            on[i] = decide(log2_rate * field[i] + clamp[i], high[i])
+        for i in range(len(clamp)):
+            on[i] = decide(log2_rate * field[i] + clamp[i], draws[i])
             seen |= on[i]
         return seen > 1
-    for i in range(len(node)):
-        here = field[i * LANES : (i + 1) * LANES]
-        high = draws[node[i] * LANES : (node[i] + 1) * LANES]
-        to = on[i * LANES : (i + 1) * LANES]
+    for i in range(len(clamp)):
+        at, given = np.uint64(i * LANES), clamp[i]
         for c in range(LANES):
-            to[c] = decide(log2_rate * here[c] + clamp[i], high[c])
-            seen |= to[c]
+            j = at + np.uint64(c)
+            on[j] = decide(log2_rate * field[j] + given, draws[j])
+            seen |= on[j]
     return seen > 1
 
 
 @compiled
 def pack(on, lanes, words):
     """The words of a chunk from one state a byte."""
+    if lanes == 1:
+        for i in range(len(words)):
+            words[i] = on[i]
+        return
     for i in range(len(words)):
-        word = np.uint32(0)
-        if lanes == 1:
-            word = np.uint32(on[i])
-        else:
-            here = on[i * LANES : (i + 1) * LANES]
-            for c in range(LANES):
-                word |= np.uint32(here[c]) << np.uint32(c)
+        at, word = np.uint64(i * LANES), np.uint32(0)
+        for c in range(LANES):
+            word |= np.uint32(on[at + np.uint64(c)]) << np.uint32(c)
         words[i] = word
 
 
 @compiled
 def add_energy(total, part, words, lanes, per_energy):
     """Adds what a chunk's nodes have of the energy, by their own states, in units."""
+    if lanes == 1:
+        units = np.int64(0)
+        for i in range(len(words)):
+            units += in_units(part[i], words[i], np.uint32(0), per_energy)
+        total[0] -= units
+        return
     for i in range(len(words)):
-        for c in range(lanes):
-            term = signed(part[i * lanes + c], words[i], np.uint32(c))
-            total[c] -= nearest(np.float64(term) * per_energy)
+        at, word = np.uint64(i * LANES), words[i]
+        for c in range(LANES):
+            total[c] -= in_units(part[at + np.uint64(c)], word, np.uint32(c), per_energy)
+
+
+@inlined
+def in_units(field, word, lane, per_energy):
+    """The field times the state of a chain, a whole number of units."""
+    return whole(np.float64(signed(field, word, lane)) * per_energy)
 
 
 @compiled
@@ -172,6 +219,7 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
     field = np.empty(CHUNK, dtype=np.float32)
     part = np.empty(CHUNK, dtype=np.float32)
     on = np.empty(CHUNK, dtype=np.uint8)
+    states = np.empty((AT_ONCE, CHUNK), dtype=np.uint8)
     at_once = CHUNK // lanes
     total[:] = 0
     for s in range(len(layout.segments)):
@@ -180,36 +228,35 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
             here = min(at_once, count - begin)
             place = first + begin
             nodes = slice(place, place + here)
-            for i in range(here):
-                for c in range(lanes):
-                    field[i * lanes + c] = model.unary[place + i]
-            for k in range(earlier + later):
+            begin_fields(field, model.unary[nodes], lanes)
+            at = entry + begin
+            add_entries(field, layout, model, chains, here, at, count, earlier, states)
+            if len(total):
                 # Earlier neighbours are done: these couplings are seen in their final states.
-                if k == earlier and len(total):
-                    part[: here * lanes] = field[: here * lanes]
-                at = entry + k * count + begin
-                add_entries(
-                    field,
-                    model.pairwise[at : at + here],
-                    layout.neighbour[at : at + here],
-                    chains.words,
-                    lanes,
-                )
-            if later == 0 and len(total):
                 part[: here * lanes] = field[: here * lanes]
-            node, clamp = layout.node[nodes], model.clamp[nodes]
-            if decide_all(log2_rate, field, clamp, chains.draws, node, lanes, on):
+            at += earlier * count
+            add_entries(field, layout, model, chains, here, at, count, later, states)
+            clamp = model.clamp[nodes]
+            draws = chains.draws[place * lanes : (place + here) * lanes]
+            if decide_all(log2_rate, field, clamp, draws, lanes, on):
                 for i in range(here):
                     for c in range(lanes):
                         j = i * lanes + c
                         if on[j] < 2:
                             continue
                         low = draw16(
-                            node[i], chains.key, chains.stream, chains.chain + c, number, LOW
+                            layout.node[place + i],
+                            chains.key,
+                            chains.stream,
+                            chains.chain + c,
+                            number,
+                            LOW,
                         )
-                        high = chains.draws[node[i] * lanes + c]
-                        on[j] = decide_by_both(log2_rate * field[j] + clamp[i], high, low)
+                        log2_odds = log2_rate * field[j] + clamp[i]
+                        on[j] = decide_by_both(log2_odds, draws[j], low)
             pack(on, lanes, chains.words[nodes])
+            if lanes == 1:
+                chains.bytes[nodes] = on[:here]
             if len(total):
                 add_energy(total, part, chains.words[nodes], lanes, model.per_energy)
 
@@ -220,16 +267,18 @@ def start_chains(layout, model, chains, given):
     room = np.empty((4, LANES), dtype=np.uint32)
     lanes = chains.lanes
     if not given:
-        draw_all(chains.draws, lanes, chains.key, chains.stream, chains.chain, 0, START, room)
+        draw_all(chains.draws, layout.place, lanes, chains.key, chains.stream, chains.chain, 0, START, room)
     for p in range(len(layout.node)):
         if model.clamp[p] != 0:
             chains.words[p] = ~np.uint32(0) if model.clamp[p] > 0 else np.uint32(0)
         elif not given:
             word = np.uint32(0)
             for c in range(lanes):
-                high = chains.draws[layout.node[p] * lanes + c]
+                high = chains.draws[p * lanes + c]
                 word |= np.uint32(high >> 15) << np.uint32(c)
             chains.words[p] = word
+    for p in range(len(chains.bytes)):
+        chains.bytes[p] = chains.words[p] & ONE
 
 
 @compiled
@@ -240,7 +289,7 @@ def run_sweeps(layout, model, chains, rates, offset, begin, end, burn_in):
     nothing = np.empty(0, dtype=np.int64)
     for sweep in range(begin, end):
         number = offset + sweep
-        draw_all(chains.draws, lanes, chains.key, chains.stream, chains.chain, number, HIGH, room)
+        draw_all(chains.draws, layout.place, lanes, chains.key, chains.stream, chains.chain, number, HIGH, room)
         kept = sweep - burn_in
         total = chains.units[kept] if kept >= 0 else nothing
         sweep_once(layout, model, chains, rates[sweep], number, total)

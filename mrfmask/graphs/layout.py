@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mrfmask.graphs.adjacency import adjacency
 from mrfmask.graphs.colouring import colour_classes
+from mrfmask.graphs.philox import LANES
+
+# Nodes whose draws are made at once.
+BLOCK = 16 * LANES
 
 
 class Layout(NamedTuple):
@@ -23,6 +27,8 @@ class Layout(NamedTuple):
 
     Attributes:
         node: (nodes,) int32, the number of the node at each position.
+        place: uint32, the position of each node, and then of nodes that there are not, to a
+            multiple of BLOCK.
         segments: (segments, 5) int64: first position, nodes, first entry, earlier neighbours of
             each node, later ones; in the order of updates.
         neighbour: (entries,) uint32, position of the neighbour.
@@ -31,6 +37,7 @@ class Layout(NamedTuple):
     """
 
     node: Int[np.ndarray, " nodes"]
+    place: UInt[np.ndarray, " places"]
     segments: Int[np.ndarray, "segments 5"]
     neighbour: Int[np.ndarray, " entries"]
     edge: Int[np.ndarray, " entries"]
@@ -80,6 +87,7 @@ def _layout(edges: Int[Tensor, "edges 2"], nodes: int) -> Layout:
     order[place] = by_node
     return Layout(
         node=node.astype(np.int32),
+        place=np.r_[position, np.arange(nodes, -(-nodes // BLOCK) * BLOCK)].astype(np.uint32),
         segments=segments.astype(np.int64),
         neighbour=position[graph.node[order]].astype(np.uint32),
         edge=graph.edge[order],

@@ -57,16 +57,16 @@ def philox_lanes(words, block, blocks, step, stream, counter, chains, key):
 
 
 @compiled
-def draw_all(draws, lanes, key, stream, chain, sweep, purpose, words):
-    """The 16 bits of every node in a sweep: ``draws[node * lanes + lane]``, uint16.
+def draw_all(draws, place, lanes, key, stream, chain, sweep, purpose, words):
+    """The 16 bits of every node in a sweep: ``draws[place[node] * lanes + lane]``, uint16.
 
-    ``lanes`` is 1 or LANES, lane c being chain ``chain + c``. ``draws`` has room for a multiple of
-    16 * LANES nodes where it is 1 and of 16 else; ``words`` is room for (4, LANES) uint32.
+    ``lanes`` is 1 or LANES, lane c being chain ``chain + c``. ``draws`` and ``place`` (uint32) have
+    room for a multiple of 16 * LANES nodes; ``words`` is room for (4, LANES) uint32.
 
     A block serves the eight nodes of one parity among sixteen: word ``slot % 4`` of slot
     ``node % 16 // 2``, upper half for slots below 4.
     """
-    blocks = len(draws) // (16 * lanes)
+    blocks = len(place) // 16
     at_once, apart_blocks, apart_chains = (LANES, 1, 0) if lanes == 1 else (1, 0, 1)
     for first in range(0, blocks, at_once):
         for parity in range(2):
@@ -74,12 +74,17 @@ def draw_all(draws, lanes, key, stream, chain, sweep, purpose, words):
             counter = 8 * chain + purpose
             philox_lanes(words, first, apart_blocks, step, stream, counter, apart_chains, key)
             for w in range(4):
-                upper = (16 * first + 2 * w + parity) * lanes
-                lower = upper + 8 * lanes
-                apart = 16 if lanes == 1 else 1
-                for j in range(LANES):
-                    draws[upper + apart * j] = np.uint16(words[w, j] >> np.uint32(16))
-                    draws[lower + apart * j] = np.uint16(words[w, j])
+                at = 16 * first + 2 * w + parity
+                if lanes == 1:
+                    for j in range(LANES):
+                        draws[place[at + 16 * j]] = np.uint16(words[w, j] >> np.uint32(16))
+                        draws[place[at + 16 * j + 8]] = np.uint16(words[w, j])
+                else:
+                    upper = np.uint64(place[at]) * np.uint64(LANES)
+                    lower = np.uint64(place[at + 8]) * np.uint64(LANES)
+                    for j in range(LANES):
+                        draws[upper + np.uint64(j)] = np.uint16(words[w, j] >> np.uint32(16))
+                        draws[lower + np.uint64(j)] = np.uint16(words[w, j])
 
 
 @compiled
