@@ -16,7 +16,7 @@ from mrfmask.graphs.portable import LEAST, log2_odds_rate
 from mrfmask.graphs.threads import each_item
 
 # So many chains and more are run together, fewer one by one.
-FEWEST_TOGETHER = 8
+FEWEST_TOGETHER = 16
 # Node states between two looks at whether the user wants to stop.
 PATIENCE = 2**27
 
