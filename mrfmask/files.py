@@ -1,7 +1,8 @@
 """Read and write models and pictures. Files appear whole or not at all; nothing is ever unpickled.
 
 A model file, .safetensors or .npz, holds the tensors ``unary``, ``right`` and ``down``, and may
-hold ``constant`` (zeros if left out), ``periodic`` (false) and ``version`` (1). Files that other
+hold ``down_right`` and ``down_left`` (no such couplings if left out), ``constant`` (zeros),
+``periodic`` (false) and ``version`` (1). Files that other
 programs write with those names are welcome.
 """
 
@@ -36,7 +37,8 @@ PART_PREFIX, PART_SUFFIX = ".mrfmask-", ".part"
 TINT = (0.10, 0.55, 1.00)
 
 _REQUIRED = ("unary", "right", "down")
-_OPTIONAL = ("constant", "periodic", "version")
+_DIAGONALS = ("down_right", "down_left")
+_OPTIONAL = (*_DIAGONALS, "constant", "periodic", "version")
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> None:
@@ -92,7 +94,7 @@ def save_model(model: IsingGrid, path: str | os.PathLike) -> None:
             f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials."
         )
     suffix = _model_suffix(path)
-    tensors = {name: getattr(model, name) for name in (*_REQUIRED, "constant")}
+    tensors = {"unary": model.unary, **model.couplings, "constant": model.constant}
     tensors["periodic"] = torch.tensor(model.periodic)
     tensors["version"] = torch.tensor(FORMAT_VERSION)
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -133,7 +135,10 @@ def load_model(path: str | os.PathLike) -> IsingGrid:
         )
     try:
         return IsingGrid(
-            *(tensors[name] for name in _REQUIRED), tensors.get("constant"), periodic.item()
+            *(tensors[name] for name in _REQUIRED),
+            tensors.get("constant"),
+            periodic.item(),
+            **{name: tensors[name] for name in _DIAGONALS if name in tensors},
         )
     except (TypeError, ValueError) as error:
         raise ValueError(

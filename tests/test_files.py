@@ -128,8 +128,8 @@ BAD_MODELS = [
     (
         "m.npz",
         lambda p: write_npz(p, perodic=True),
-        "path must hold only the tensors unary, right, down, constant, periodic, version; got "
-        "'{path}' with perodic. Leave",
+        "path must hold only the tensors unary, right, down, down_right, down_left, constant, "
+        "periodic, version; got '{path}' with perodic. Leave",
     ),
     (
         "m.npz",

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mrfmask"
 # A module may import from its own layer and from those before it.
 LAYERS = [
-    {"checks", "costs", "powers_of_two"},
+    {"checks", "costs", "directions", "powers_of_two"},
     {"ising", "graph", "model", "result"},
     {"_native"},
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
