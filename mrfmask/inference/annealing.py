@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mrfmask import ops
-from mrfmask.inference import seeds
+from mrfmask.inference import grid_sweeps, seeds
 from mrfmask.inference.float32_potentials import float32_potentials, largest_potential
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.inference.strips import strip_bound
@@ -62,6 +61,7 @@ class Annealing(Method):
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
 
     def __post_init__(self) -> None:
         check_count("sweeps", self.sweeps, least=1)
@@ -79,8 +79,8 @@ class Annealing(Method):
         self.check_model(model)
         batch = len(model)
         potentials = float32_potentials(model)
-        _, _, energies, best, _, _ = ops.gibbs(
-            *potentials.arguments,
+        _, _, energies, best, _ = grid_sweeps.gibbs(
+            potentials,
             self._schedule(model) * potentials.scale[:, None],
             seeds.as_tensor(self.seed, batch).to(model.device),
             None,
@@ -115,7 +115,7 @@ class Annealing(Method):
 
         clamped = model.clamped
         # Each coupling pulls at two pixels.
-        pulls = 2 * (total(model.right) + total(model.down))
+        pulls = 2 * sum(total(couplings) for couplings in model.couplings.values())
         fields = pulls + total(torch.where(clamped, 0.0, model.unary))
         free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
         typical = fields / (free * units)

@@ -25,17 +25,26 @@ class Float32Potentials:
     down: Tensor
     periodic: bool
     scale: Tensor  # (batch,) float64
+    # Of a grid with diagonals, both; zeros for one that it has not.
+    down_right: Tensor | None = None
+    down_left: Tensor | None = None
 
     @property
     def arguments(self) -> tuple[Tensor, Tensor, Tensor, bool]:
-        """The first arguments of the operators."""
+        """The first arguments of the operators on grids without diagonals."""
         return self.unary, self.right, self.down, self.periodic
+
+    @property
+    def diagonal_arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, bool]:
+        """The first arguments of the operators on grids with diagonals."""
+        cross = (self.unary, self.right, self.down)
+        return *cross, self.down_right, self.down_left, self.periodic
 
 
 def largest_potential(model: IsingGrid) -> Tensor:
     """The largest finite size of a potential of each image, (batch,) float64."""
     largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
-    for tensor in (model.unary, model.right, model.down):
+    for tensor in (model.unary, *model.couplings.values()):
         if tensor[0:1].numel():
             finite = tensor.detach().abs().nan_to_num(posinf=0.0).flatten(1).amax(dim=1)
             largest = torch.maximum(largest, finite.to(torch.float64))
@@ -44,11 +53,16 @@ def largest_potential(model: IsingGrid) -> Tensor:
 
 def float32_potentials(model: IsingGrid) -> Float32Potentials:
     """The potentials of a model in float32, each image at about unit size."""
-    tensors = [t.detach() for t in (model.unary, model.right, model.down)]
+    tensors = {"unary": model.unary, **model.couplings}
+    tensors = {name: t.detach() for name, t in tensors.items()}
     exponent = torch.frexp(largest_potential(model)).exponent
     exponent = torch.where(exponent.abs() > 20, exponent, 0)
     if bool(exponent.any()):
         size = power_of_two(-exponent)[:, None, None]
-        tensors = [t.to(torch.float64) * size for t in tensors]
-    unary, right, down = (t.to(torch.float32).contiguous() for t in tensors)
-    return Float32Potentials(unary, right, down, model.periodic, power_of_two(exponent))
+        tensors = {name: t.to(torch.float64) * size for name, t in tensors.items()}
+    tensors = {name: t.to(torch.float32).contiguous() for name, t in tensors.items()}
+    if model.has_diagonals:
+        for name, other in (("down_right", "down_left"), ("down_left", "down_right")):
+            if name not in tensors:
+                tensors[name] = torch.zeros_like(tensors[other])
+    return Float32Potentials(**tensors, periodic=model.periodic, scale=power_of_two(exponent))

@@ -9,9 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mrfmask import ops
 from mrfmask.checks import check_mask
-from mrfmask.inference import diagnostics, seeds
+from mrfmask.inference import diagnostics, grid_sweeps, seeds
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.model import IsingGrid
@@ -23,7 +22,8 @@ class Gibbs(Method):
     r"""Heat-bath sweeps over the colours of the grid, in float32.
 
     Each pixel turns on with probability ``1 / (1 + exp(-2 beta field))``, where ``field = unary +
-    sum pairwise x_neighbour``. Draws are a pure function of (seed, image, chain, sweep, pixel).
+    sum pairwise x_neighbour``. With diagonals there are four colours, the parities of row and
+    column. Draws are a pure function of (seed, image, chain, sweep, pixel).
 
     Args:
         beta: inverse temperature, positive.
@@ -60,6 +60,7 @@ class Gibbs(Method):
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
 
     def __post_init__(self) -> None:
         check_positive("beta", self.beta)
@@ -76,22 +77,21 @@ class Gibbs(Method):
 
     def sample(self, model: IsingGrid) -> Samples:
         """The state of every chain after the last sweep, with counts, energies and diagnostics."""
-        samples, _, _ = self._run(model, keep_pairs=False)
-        return samples
+        return self._run(model, keep_pairs=False)[0]
 
     def marginals(self, model: IsingGrid) -> Marginals:
         """Shares of the kept sweeps, over all chains; Gibbs sampling has no estimate of log Z."""
-        samples, right_equal, down_equal = self._run(model, keep_pairs=True)
-        return diagnostics.marginals_from_chains(model, samples, right_equal, down_equal)
+        samples, equal = self._run(model, keep_pairs=True)
+        return diagnostics.marginals_from_chains(model, samples, equal)
 
-    def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, Tensor, Tensor]:
+    def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, dict[str, Tensor]]:
         self.check_model(model)
         batch, height, width = model.shape
         if self.start is not None:
             check_mask("start", self.start, (batch, self.chains, height, width), model.device)
         potentials = float32_potentials(model)
-        masks, counts, energies, _, right_equal, down_equal = ops.gibbs(
-            *potentials.arguments,
+        masks, counts, energies, _, equal = grid_sweeps.gibbs(
+            potentials,
             (self.beta * potentials.scale)[:, None],
             seeds.as_tensor(self.seed, batch).to(model.device),
             self.start,
@@ -107,4 +107,4 @@ class Gibbs(Method):
         samples = diagnostics.samples_from_chains(
             model, masks, counts, energies, self.name, self.next_sweep
         )
-        return samples, right_equal, down_equal
+        return samples, equal

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mrfmask import ops
+from mrfmask.inference import grid_sweeps
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.mean_field_float64 import float64_sweeps
 from mrfmask.inference.method import Method, check_count, check_positive
@@ -28,7 +28,8 @@ class MeanField(Method):
     ``m_i = tanh(beta (unary_i + sum_j pairwise_ij m_j))`` until no mean of the image moves by more
     than `tolerance` in a sweep. The bound ``-beta <E> + entropy <= log Z`` holds at every step and
     never falls, up to rounding. float32 models run in native code; float64 models in PyTorch,
-    slowly and differentiable in the potentials (through all sweeps), for checks.
+    slowly and differentiable in the potentials (through all sweeps), for checks. A grid has two
+    colours, or four with diagonals.
 
     A model without unaries stays at means of 0, a fixed point that can be far from the best one:
     give a start that breaks the symmetry.
@@ -61,6 +62,7 @@ class MeanField(Method):
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
 
     def __post_init__(self) -> None:
         check_positive("beta", self.beta)
@@ -70,13 +72,11 @@ class MeanField(Method):
     def marginals(self, model: IsingGrid) -> Marginals:
         """Approximate marginals; `stats` has the sweeps, the last change and the bound's trace."""
         mean, sweeps, change, trace = self._ascend(model, keep_trace=True)
-        columns, rows = model.right.shape[2], model.down.shape[1]
         m = mean.to(model.dtype)
         converged = (change <= self.tolerance).tolist()
         return Marginals(
             probability=(1 + m) / 2,
-            right=m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns],
-            down=m[:, :rows] * m.roll(-1, dims=1)[:, :rows],
+            **{name: one * other for name, (one, other) in model.pairs(m).items()},
             log_partition=trace[-1][1],
             kind="lower",
             status=tuple(Status.CONVERGED if ok else Status.SWEEP_LIMIT for ok in converged),
@@ -147,7 +147,7 @@ class MeanField(Method):
             return float64_sweeps(model[active], self.beta, begin, sweeps, self.tolerance)
         potentials = float32_potentials(model if bool(active.all()) else model[active])
         beta = self.beta * potentials.scale
-        return ops.mean_field(*potentials.arguments, beta, begin, sweeps, self.tolerance)
+        return grid_sweeps.mean_field(potentials, beta, begin, sweeps, self.tolerance)
 
     def _checked_start(self, model: IsingGrid) -> Tensor | None:
         if self.start is None:
@@ -174,12 +174,10 @@ def evidence_lower_bound(
     """
     m = mean.to(torch.float64)
     unary = torch.where(model.clamped, 0.0, model.unary.detach()).to(torch.float64)
-    columns, rows = model.right.shape[2], model.down.shape[1]
     score = (unary * m).sum(dim=(1, 2))
-    right = model.right.detach().to(torch.float64)
-    down = model.down.detach().to(torch.float64)
-    score = score + (right * m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns]).sum(dim=(1, 2))
-    score = score + (down * m[:, :rows] * m.roll(-1, dims=1)[:, :rows]).sum(dim=(1, 2))
+    for name, (one, other) in model.pairs(m).items():
+        couplings = model.couplings[name].detach().to(torch.float64)
+        score = score + (couplings * one * other).sum(dim=(1, 2))
     on, off = (1 + m) / 2, (1 - m) / 2
     entropy = (torch.special.entr(on) + torch.special.entr(off)).sum(dim=(1, 2))
     return beta * (score - model.constant.detach()) + entropy

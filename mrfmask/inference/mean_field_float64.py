@@ -35,7 +35,7 @@ def float64_sweeps(
             break
         before = mean
         for colour in colours:
-            updated = torch.tanh(beta * (unary + neighbour_sum(model.right, model.down, mean)))
+            updated = torch.tanh(beta * (unary + neighbour_sum(values=mean, **model.couplings)))
             move = colour & ~model.clamped & active[:, None, None]
             mean = torch.where(move, updated, mean)
         moved = (mean - before).detach().abs().amax(dim=(1, 2))
@@ -45,7 +45,11 @@ def float64_sweeps(
 
 
 def _colours(model: IsingGrid) -> list[Bool[Tensor, "height width"]]:
-    """Sets of pixels that do not touch: two, or three on a torus with an odd side."""
+    """Sets of pixels that do not touch, in the order of the kernels.
+
+    Two, or three on a torus with an odd side; with diagonals four, pairs of a class of the row and
+    one of the column, or six or nine on such a torus.
+    """
     _, height, width = model.shape
 
     def ring(side: int) -> Tensor:
@@ -54,6 +58,10 @@ def _colours(model: IsingGrid) -> list[Bool[Tensor, "height width"]]:
             colour[-1] = 2
         return colour
 
+    if model.has_diagonals:
+        rows, columns = ring(height)[:, None], ring(width)
+        pairs = [(y, x) for y in range(3) for x in range(3)]
+        return [((rows == y) & (columns == x)).to(model.device) for y, x in pairs]
     total = ring(height)[:, None] + ring(width)
     number = 3 if bool((ring(height) == 2).any() or (ring(width) == 2).any()) else 2
     return [(total % number == c).to(model.device) for c in range(number)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from mrfmask.graph import IsingGraph
+from mrfmask.inference.on_graph import map_on_graph, marginals_on_graph, samples_on_graph
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 
 Answer = Literal["map", "marginals", "sample"]
 FUNCTIONS: dict[Answer, str] = {"map": "find_map", "marginals": "marginals", "sample": "sample"}
+ON_GRAPH = {"find_map": map_on_graph, "marginals": marginals_on_graph, "sample": samples_on_graph}
 
 
 class Method:
@@ -26,6 +30,8 @@ class Method:
         devices: device types that it runs on.
         needs: which models it accepts, for tables and messages.
         graphs: whether it takes an IsingGraph as well as an IsingGrid.
+        diagonals: whether it has code of its own for grids with diagonals. If not, a method that
+            takes graphs is given such a grid as a graph, and any other refuses it.
     """
 
     name: ClassVar[str]
@@ -34,6 +40,14 @@ class Method:
     devices: ClassVar[tuple[str, ...]]
     needs: ClassVar[str]
     graphs: ClassVar[bool] = False
+    diagonals: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        # The one place where grids with diagonals turn into graphs: no method can forget it.
+        super().__init_subclass__()
+        for function, on_graph in ON_GRAPH.items():
+            if function in vars(cls) and cls.graphs and not cls.diagonals:
+                setattr(cls, function, _through_graph(vars(cls)[function], on_graph))
 
     def __call__(self, model: IsingModel) -> Any:
         """The method's main answer for a model."""
@@ -51,11 +65,34 @@ class Method:
                 f"model must be an IsingGrid for {self.name}; got an IsingGraph. Choose a method "
                 "that takes graphs, e.g. method='ilp' for a mask or 'gibbs' for samples."
             )
+        if not self.diagonals:
+            check_no_diagonals(model, self.name)
         if model.device.type not in self.devices:
             raise RuntimeError(
                 f"model must be on {' or '.join(self.devices)} for {self.name}; got "
                 f"{model.device}. Call model.to({self.devices[0]!r})."
             )
+
+
+def check_no_diagonals(model: IsingModel, user: str) -> None:
+    """Raises if the model is a grid with diagonals, which `user` would otherwise leave out."""
+    if isinstance(model, IsingGrid) and model.has_diagonals:
+        raise ValueError(
+            f"model must have no diagonals for {user}; got {model!r}. Choose a method that takes "
+            "them, e.g. 'gibbs', 'mean_field', 'annealing', 'graph_cut' or 'ilp'."
+        )
+
+
+def _through_graph(function: Callable, on_graph: Callable) -> Callable:
+    """The function, which takes graphs, for grids with diagonals, too."""
+
+    @wraps(function)
+    def with_diagonals(self: Method, model: IsingModel) -> Any:
+        if isinstance(model, IsingGrid) and model.has_diagonals:
+            return on_graph(lambda graph: function(self, graph), model)
+        return function(self, model)
+
+    return with_diagonals
 
 
 def check_positive(name: str, value: Any) -> None:

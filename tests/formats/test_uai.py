@@ -172,7 +172,7 @@ def test_evidence_files_old_and_new_are_read(tmp_path, text, expected):
 @pytest.mark.parametrize("text", ["", "1", "2 0 1", "2\n1 0 1\n1 0 0", "one", "-1 0"])
 def test_broken_evidence_is_named(tmp_path, text):
     (tmp_path / "e").write_text(text)
-    message = f"evidence must be a file with the number of observed variables, then each with its "
+    message = "evidence must be a file with the number of observed variables, then each with its "
     message += f"state; got '{tmp_path / 'e'}' with"
     with pytest.raises(ValueError, match=re.escape(message)):
         read_evidence(tmp_path / "e")
