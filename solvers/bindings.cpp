@@ -5,4 +5,5 @@
 NB_MODULE(_native, m) {
   mrfmask::bindings::bind_kernels(m);
   mrfmask::bindings::bind_solvers(m);
+  mrfmask::bindings::bind_graphs(m);
 }
