@@ -81,7 +81,8 @@ class ArcGraph {
 
   int32_t neighbour(int32_t, Link arc) const { return arcs_[arc].head; }
   Link back(Link arc) const { return arcs_[arc].back; }
-  Capacity residual(int32_t, Link arc) const { return arcs_[arc].out; }
+  Capacity residual(Link arc) const { return arcs_[arc].out; }
+  Capacity residual(int32_t, Link arc) const { return residual(arc); }
   template <bool kOut>
   bool is_open(int32_t, Link arc) const {
     return (kOut ? arcs_[arc].out : arcs_[arc].in) > 0;

@@ -23,7 +23,7 @@ struct GraphFlowStart {
 // Capacity: int32_t or int64_t. The caller keeps |terminal| + 2 sum of its couplings below 2^30
 // (2^61) for every node, so that no residual overflows. Copies are independent: one a thread.
 template <typename Capacity>
-class GraphMaxFlow : private SearchTrees<ArcGraph<Capacity>> {
+class GraphMaxFlow : protected SearchTrees<ArcGraph<Capacity>> {
   using Trees = SearchTrees<ArcGraph<Capacity>>;
 
  public:
@@ -46,9 +46,10 @@ class GraphMaxFlow : private SearchTrees<ArcGraph<Capacity>> {
   // the cut, as in max_flow.h.
   using Trees::edge_flows;
 
- private:
+ protected:
   using Trees::size_;
 
+ private:
   // If no more than one node in so many is disturbed, searches alone are quickest.
   static constexpr int32_t kFewDisturbed = 50;
   static constexpr int kWaves = 64;
