@@ -58,7 +58,7 @@ def test_imports_point_downwards(path):
 @pytest.mark.parametrize(
     ("words", "allowed"),
     [
-        (("pulp",), {"inference/ilp.py"}),
+        (("pulp",), {"inference/ilp_program.py"}),
         (("cupy",), {"cuda.py"}),
         (("numba",), {"graphs"}),
         (("matplotlib",), {"bench/picture.py", "cli/path_picture.py", "depth/pictures.py"}),
