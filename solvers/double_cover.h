@@ -10,7 +10,7 @@ namespace mrfmask {
 
 // One model. Parallel edges belong to the same pair of nodes and add up.
 template <typename Real>
-struct GraphModel {
+struct PairedModel {
   const Real* unary;       // by node
   const Real* pairwise;    // by edge
   const int64_t* pair_of;  // by edge
@@ -44,7 +44,7 @@ template <typename Capacity>
 class DoubleCover {
  public:
   template <typename Real, typename Rounder>
-  DoubleCover(const GraphModel<Real>& model, const PairRows& rows, Rounder& rounded)
+  DoubleCover(const PairedModel<Real>& model, const PairRows& rows, Rounder& rounded)
       : nodes_(model.nodes),
         pairs_(model.pairs),
         rows_(rows),

@@ -22,8 +22,8 @@
 #include <functional>
 #include <vector>
 
+#include "cut_integers.h"
 #include "double_cover.h"
-#include "graph_cut.h"
 #include "graph_max_flow.h"
 
 namespace mrfmask {
@@ -40,12 +40,10 @@ struct QpboOutput {
   double rounding;  // no energy differs by more from that of the integers
 };
 
-// The exponent of the scale, as for one image of graph_cut.h.
+// The exponent of the scale, chosen as for cuts.
 template <typename Real>
-int scale_exponent(const GraphModel<Real>& model, int node_bits) {
-  // Far below the range of double, so that no sum overflows.
-  constexpr int kShift = 60;
-  const double shrink = std::ldexp(1.0, -kShift);
+int scale_exponent(const PairedModel<Real>& model, int node_bits) {
+  const double shrink = std::ldexp(1.0, -kShrink);
   std::vector<double> sums(static_cast<size_t>(model.nodes));
   for (int64_t e = 0; e < model.edges; ++e) {
     const double strength = shrink * std::abs(static_cast<double>(model.pairwise[e]));
@@ -61,10 +59,7 @@ int scale_exponent(const GraphModel<Real>& model, int node_bits) {
     strongest = std::max(strongest, own + 2.0 * sums[v]);
     total += own + sums[v];
   }
-  if (strongest == 0.0) return 0;
-  const int by_node = largest_exponent(strongest, node_bits);
-  const int by_total = largest_exponent(total, 62);
-  return std::min(std::min(by_node, by_total) - kShift - 1, 1000);
+  return exponent_for(strongest, total, node_bits);
 }
 
 // Unknown nodes by the sign of what labelled ones and their own field want, then turned one after
@@ -112,9 +107,10 @@ void descend(const DoubleCover<Capacity>& cover, std::vector<int8_t>& state, Pol
 }
 
 template <typename Real, typename Capacity, typename Poll>
-void qpbo_model(const GraphModel<Real>& model, const PairRows& rows, QpboOutput<Capacity>& out,
+void qpbo_model(const PairedModel<Real>& model, const PairRows& rows, QpboOutput<Capacity>& out,
                 Poll&& poll) {
   const int64_t nodes = model.nodes;
+  // A bit to spare for rounding at nodes of many edges.
   const int exponent = scale_exponent(model, sizeof(Capacity) == 4 ? 29 : 60);
   Rounder<Capacity> rounded(exponent);
   DoubleCover<Capacity> cover(model, rows, rounded);
