@@ -58,6 +58,7 @@ class Qpbo(Method):
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
     graphs: ClassVar = True
+    diagonals: ClassVar = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.lossless, bool):
