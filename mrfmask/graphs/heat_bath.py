@@ -262,12 +262,38 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
 
 
 @compiled
+def draw_sweep(layout, chains, number, purpose, room):
+    """The draws of all nodes and chains for a sweep."""
+    draw_all(
+        chains.draws,
+        layout.place,
+        chains.lanes,
+        chains.key,
+        chains.stream,
+        chains.chain,
+        number,
+        purpose,
+        room,
+    )
+
+
+@compiled
 def start_chains(layout, model, chains, given):
     """States before the first sweep: clamped ones as they are clamped, fair coins if not given."""
     room = np.empty((4, LANES), dtype=np.uint32)
     lanes = chains.lanes
     if not given:
-        draw_all(chains.draws, layout.place, lanes, chains.key, chains.stream, chains.chain, 0, START, room)
+        draw_all(
+            chains.draws,
+            layout.place,
+            lanes,
+            chains.key,
+            chains.stream,
+            chains.chain,
+            0,
+            START,
+            room,
+        )
     for p in range(len(layout.node)):
         if model.clamp[p] != 0:
             chains.words[p] = ~np.uint32(0) if model.clamp[p] > 0 else np.uint32(0)
@@ -289,7 +315,17 @@ def run_sweeps(layout, model, chains, rates, offset, begin, end, burn_in):
     nothing = np.empty(0, dtype=np.int64)
     for sweep in range(begin, end):
         number = offset + sweep
-        draw_all(chains.draws, layout.place, lanes, chains.key, chains.stream, chains.chain, number, HIGH, room)
+        draw_all(
+            chains.draws,
+            layout.place,
+            lanes,
+            chains.key,
+            chains.stream,
+            chains.chain,
+            number,
+            HIGH,
+            room,
+        )
         kept = sweep - burn_in
         total = chains.units[kept] if kept >= 0 else nothing
         sweep_once(layout, model, chains, rates[sweep], number, total)

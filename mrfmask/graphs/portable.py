@@ -41,9 +41,7 @@ def ones_in(context, word):
     """How many bits of a uint32 are set."""
 
     def code(_, builder, __, args):
-        return builder.call(
-            builder.module.declare_intrinsic("llvm.ctpop", (ir.IntType(32),)), args
-        )
+        return builder.call(builder.module.declare_intrinsic("llvm.ctpop", (ir.IntType(32),)), args)
 
     return types.uint32(types.uint32), code
 
