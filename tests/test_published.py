@@ -115,7 +115,7 @@ def test_published_log_partition_and_marginals(cases, name):
         assert bound <= answer["lnZ"] + 1e-9
     if "exact_p1" in case["published"]:
         printed = np.array(case["published"]["exact_p1"])[layout]
-        for found in (result, of_graph):  # printed to four digits
+        for found in (result, of_graph):
             np.testing.assert_allclose(
                 found.probability[0].flatten(), printed.flatten(), atol=5.1e-5
             )

@@ -15,6 +15,8 @@ _FILL, _DEGREE, _RANK = range(3)
 _FAR = 2**62
 # Below so many table entries in all, another order is not worth looking for.
 _CHEAP = 2**18
+# Among more nodes, one greedy order that fails is enough.
+_MANY = 2**14
 
 
 class Order(NamedTuple):
@@ -58,7 +60,8 @@ def elimination_order(graph: Adjacency, most: int) -> Order:
     rank = np.zeros(nodes, dtype=np.int64)
     best = _order(graph, rank, _FILL, most)
     if best.entries > _CHEAP:
-        best = min(best, _order(graph, rank, _DEGREE, most), key=lambda order: order.entries)
+        if not best.too_wide or nodes <= _MANY:
+            best = min(best, _order(graph, rank, _DEGREE, most), key=lambda order: order.entries)
         if _front(graph.start, graph.node, most, rank):
             best = min(best, _order(graph, rank, _RANK, most), key=lambda order: order.entries)
     return best

@@ -80,6 +80,8 @@ class Exact(Method):
         if isinstance(model, IsingGraph):
             return bool(solvable_graphs(model).all())
         wide = ~_small_images(model)
+        if (wide & ~_may_be_eliminated(model)).any():
+            return False
         return not wide.any() or bool(solvable_graphs(_part(model, wide).as_graph()).all())
 
     def find_map(self, model: IsingModel) -> MapResult:
@@ -166,8 +168,7 @@ def solvable_images(model: IsingModel) -> Bool[Tensor, " batch"]:
     if isinstance(model, IsingGraph):
         return quick_graphs(model)
     solvable = _small_images(model)
-    # Without clamps, hardly any order of a grid has smaller tables than its columns.
-    tried = ~solvable & (model.clamped.any(dim=(1, 2)) | (bits_needed(model) <= MOST_WIDTH))
+    tried = ~solvable & _may_be_eliminated(model)
     if tried.any():
         solvable[tried] = quick_graphs(_part(model, tried).as_graph())
     return solvable
@@ -179,6 +180,11 @@ def _small_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
     if model.has_diagonals:
         return torch.zeros_like(free, dtype=torch.bool)
     return (free <= MOST_FREE_PIXELS) | _is_narrow(model)
+
+
+def _may_be_eliminated(model: IsingGrid) -> Bool[Tensor, " batch"]:
+    """Which images are worth looking for an order: without clamps, columns are hardly beaten."""
+    return model.clamped.any(dim=(1, 2)) | (bits_needed(model) <= MOST_WIDTH)
 
 
 def _part(model: IsingGrid, images: Bool[Tensor, " batch"]) -> IsingGrid:
