@@ -15,7 +15,7 @@ LAYERS = [
     {"checks", "costs", "directions", "formats", "powers_of_two"},
     {"ising", "graph", "model", "result"},
     {"_native"},
-    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
+    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field", "cuda_diagonals"},
     {"ops", "graphs"},
     {"inference", "files", "model_files", "folder_lock", "potentials"},
     {"select"},
