@@ -44,6 +44,12 @@ class CutForm:
         differ = y[self.pairs[:, 0]] != y[self.pairs[:, 1]]
         return float(self.offset + self.linear[y].sum() + self.weight[differ].sum())
 
+    def is_balanced(self) -> bool:
+        """Whether some states please all pairs: no cycle has an odd number of repulsive ones."""
+        repulsive = self.weight < 0
+        _, flip, _ = related(self.nodes, self.pairs, repulsive)
+        return bool(((flip[self.pairs[:, 0]] != flip[self.pairs[:, 1]]) == repulsive).all())
+
     def contract(
         self, group: Int[np.ndarray, " nodes"], flip: Bool[np.ndarray, " nodes"], groups: int
     ) -> CutForm:
@@ -100,7 +106,8 @@ def related(
 
     Args:
         nodes: how many.
-        pairs: (pairs, 2), nodes that are known to be equal or to differ, without contradiction.
+        pairs: (pairs, 2), nodes that are known to be equal or to differ. Nodes that a contradiction
+            reaches all get flip False.
         differ: (pairs,) which.
     """
     from scipy.sparse import coo_array

@@ -119,6 +119,12 @@ class CutLp:
             self._highs.addRow(least, side.amount, form.nodes, columns, side.cost)
 
     @property
+    def cuts(self) -> Cycles:
+        """The inequalities without the root's: an integer program has those of its own accord."""
+        largest = np.maximum.reduceat(self.cycles.edge, self.cycles.start[:-1])
+        return self.cycles.take(np.flatnonzero(largest < len(self.form.pairs)))
+
+    @property
     def rows(self) -> int:
         """How many the program has."""
         return len(self.cycles) + (self.side is not None)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+if TYPE_CHECKING:
+    from mrfmask.graphs.adjacency import Adjacency
 from mrfmask.inference.cut_form import CutForm, related
-from mrfmask.inference.cut_lp import CutLp, Cycles, SideRow, violated_triangles
+from mrfmask.inference.cut_lp import NONE, CutLp, Cycles, SideRow, violated_triangles
 
 # A gap that counts as none, in units of a form whose coefficients are at most 1024.
 CLOSED = 1e-6
@@ -194,7 +197,7 @@ def relax(
     from mrfmask.graphs.adjacency import adjacency
     from mrfmask.graphs.descent import descend
 
-    lp, step = CutLp(form, side), energy_step(form)
+    lp, step, balanced = CutLp(form, side), energy_step(form), form.is_balanced()
     graph = adjacency(torch.from_numpy(form.pairs), form.nodes)
     y, value = known, form.energy(known)
     rounds, earlier, ended = 0, lp.bound, False
@@ -213,7 +216,7 @@ def relax(
             if lp.bound - earlier < STALLED_SHARE * (value - earlier):
                 break
             earlier = lp.bound
-        cycles = _violated(lp, graph)
+        cycles = _violated(lp, None if balanced else graph)
         tally.cuts += len(cycles)
         lp.add(cycles)
         ended = not len(cycles)
@@ -231,19 +234,22 @@ def energy_step(form: CutForm) -> float:
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
 
 
-def _violated(lp: CutLp, graph: object) -> Cycles:
-    """Inequalities that the solution violates: large violations, or any if there are few."""
+def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
+    """Inequalities that the solution violates: large violations, or any if there are few.
+
+    Without a graph, which is for forms without frustrated cycles, those with the root only.
+    """
     from mrfmask.graphs.odd_cycles import odd_cycles
 
     form = lp.form
-    triangles = violated_triangles(form, lp.z, SMALL) if lp.rooted else None
-    few = triangles is None or len(triangles) < FEW
+    triangles = violated_triangles(form, lp.z, SMALL) if lp.rooted else NONE
+    if graph is None:
+        return triangles
     z = lp.z[: len(form.pairs)]
     cycles = Cycles(*odd_cycles(graph, z, LARGE, HOP))
-    if few and not len(cycles):
+    if not len(cycles) and len(triangles) < FEW:
         cycles = Cycles(*odd_cycles(graph, z, SMALL))
-    cycles = cycles.distinct()
-    return cycles if triangles is None else triangles.join(cycles)
+    return triangles.join(cycles.distinct())
 
 
 def _rounded(lp: CutLp) -> Bool[np.ndarray, " nodes"]:

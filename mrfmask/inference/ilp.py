@@ -16,8 +16,8 @@ from mrfmask.checks import check_mask
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
-from mrfmask.inference.cut_lp import SideRow
-from mrfmask.inference.cut_search import Found, Relaxed, Tally, minimise, relax
+from mrfmask.inference.cut_lp import NONE, SideRow
+from mrfmask.inference.cut_search import CLOSED, Found, Relaxed, Tally, minimise, relax
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
@@ -228,7 +228,7 @@ def _finish(form: CutForm, relaxed: Relaxed, deadline: float, tally: Tally) -> F
     y, lp = relaxed.y, relaxed.lp
     if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
         return Found(y=y, bound=lp.bound, proven=False)
-    program = Program(form, cuts=lp.cycles)
+    program = Program(form, cuts=lp.cuts)
     if not lp.rooted:  # All states may be turned: one of them is given.
         y = y ^ y[0]
         program.on[0].upBound = 0
@@ -255,15 +255,18 @@ def _whole_program(
 
     With a side row the known states must keep to it.
     """
-    now = time.monotonic()
-    relaxed = relax(form, known, now + LP_SHARE * (deadline - now), tally, side)
-    y, bound = relaxed.y, relaxed.lp.bound
-    if solver == "HiGHS" and relaxed.closed:
-        return Found(y=y, bound=relaxed.bound, proven=True), Status.OPTIMAL
+    y, value, bound, cuts = known, form.energy(known), -math.inf, NONE
+    if not form.is_balanced():
+        now = time.monotonic()
+        relaxed = relax(form, known, now + LP_SHARE * (deadline - now), tally, side)
+        y, value, bound, cuts = relaxed.y, relaxed.value, relaxed.lp.bound, relaxed.lp.cuts
+        if solver == "HiGHS" and relaxed.closed:
+            tally.tolerance += CLOSED
+            return Found(y=y, bound=relaxed.bound, proven=True), Status.OPTIMAL
     status = Status.TIME_LIMIT
     if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
         return Found(y=y, bound=bound, proven=False), status
-    program = Program(form, side, relaxed.lp.cycles)
+    program = Program(form, side, cuts)
     if not program.on:
         return Found(y=y & False, bound=form.offset, proven=True), Status.OPTIMAL
     program.begin_at(y)
@@ -275,7 +278,7 @@ def _whole_program(
     # Any states are a mask, whether the solver had finished with them or not.
     found = program.read(form.nodes)
     keeps = side is None or side.allows(found)
-    if keeps and (status is Status.OPTIMAL or form.energy(found) < relaxed.value):
+    if keeps and (status is Status.OPTIMAL or form.energy(found) < value):
         y = found
     return Found(y=y, bound=max(objective, bound), proven=status is Status.OPTIMAL), status
 
