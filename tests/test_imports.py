@@ -58,7 +58,7 @@ def test_imports_point_downwards(path):
 @pytest.mark.parametrize(
     ("words", "allowed"),
     [
-        (("pulp",), {"inference/ilp.py"}),
+        (("pulp",), {"inference/ilp_program.py"}),
         (("cupy",), {"cuda.py"}),
         (("numba",), {"graphs"}),
         (("networkx", "dimod"), {"formats", "graph.py"}),
