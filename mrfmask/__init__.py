@@ -10,6 +10,7 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.model_files import load_model, save_model
@@ -35,6 +36,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "Qpbo",
     "Samples",
     "Status",
     "Strips",

@@ -189,6 +189,15 @@ class IsingGraph(IsingModel):
         size = f"{batch} x {nodes} nodes, {len(self.edges)} edges"
         return f"IsingGraph({size}, {self.dtype}, {self.device})"
 
+    @property
+    def couplings(self) -> dict[str, Float[Tensor, "batch edges"]]:
+        """The couplings by name: pairwise."""
+        return {"pairwise": self.pairwise}
+
+    def pairs(self, values: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """By kind of coupling, the values (..., nodes) of both nodes of every coupling."""
+        return {"pairwise": (values[..., self.edges[:, 0]], values[..., self.edges[:, 1]])}
+
     def energy(self, mask: Bool[Tensor, "*masks nodes"]) -> Float[Tensor, "*masks"]:
         """Energy of masks in float64; differentiable in the potentials.
 
