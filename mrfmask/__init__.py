@@ -11,6 +11,7 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.min_marginals import MinMarginals, min_marginals
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
@@ -34,6 +35,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "MinMarginals",
     "Samples",
     "Status",
     "Strips",
@@ -41,6 +43,7 @@ __all__ = [
     "find_map",
     "load_model",
     "marginals",
+    "min_marginals",
     "sample",
     "save_model",
     "select",
