@@ -10,6 +10,7 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.min_marginals import MinMarginals, min_marginals
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
@@ -35,6 +36,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "MinMarginals",
     "Qpbo",
     "Samples",
     "Status",
@@ -43,6 +45,7 @@ __all__ = [
     "find_map",
     "load_model",
     "marginals",
+    "min_marginals",
     "sample",
     "save_model",
     "select",

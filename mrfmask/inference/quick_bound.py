@@ -12,7 +12,7 @@ from mrfmask.model import IsingGrid
 
 
 def quick_bound(model: IsingModel) -> Float[Tensor, " batch"]:
-    """No mask has less energy, (batch,) float64: of a grid by strips, of a graph by roof duality."""
+    """No mask has less energy, (batch,) float64: by strips for a grid, else by roof duality."""
     if isinstance(model, IsingGrid):
         return strip_bound(model)
     return roof_dual(model, lossless=False).lower_bound
