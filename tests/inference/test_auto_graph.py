@@ -55,12 +55,12 @@ def test_auto_takes_each_model_by_itself():
         assert torch.equal(alone.mask[0], result.mask[b])
         assert alone.lower_bound.item() == result.lower_bound[b].item()
     plain = mm.Qpbo().find_map(model)
-    assert (result.energy <= plain.energy + 1e-9).all()
-    assert (result.lower_bound >= plain.lower_bound - 1e-9).all()
+    assert (result.energy <= plain.energy + 1e-5).all()  # the cut is one of 32 bits
+    assert torch.equal(result.lower_bound[[0, 2]], plain.lower_bound[[0, 2]])
 
 
 def test_auto_takes_exact_for_what_roof_duality_leaves():
-    grid = random_grid(1, 60, 60, signs="any", coupling=0.4, seed=2, dtype=torch.float64)
+    grid = random_grid(1, 60, 60, signs="any", coupling=0.6, seed=2, dtype=torch.float64)
     model = grid.as_graph()
     result = mm.find_map(model)
     assert result.method == "qpbo"
@@ -72,7 +72,7 @@ def test_auto_takes_exact_for_what_roof_duality_leaves():
 
 
 def test_auto_goes_on_with_ilp_within_a_time_limit():
-    model = random_graph(1, 60, 180, 0.6, seed=3)
+    model = random_graph(1, 100, 300, 0.6, seed=3)
     assert mm.find_map(model).status == (mm.Status.HEURISTIC,)
     result = mm.find_map(model, time_limit_s=60)
     assert result.method == "ilp"
