@@ -5,6 +5,7 @@ from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget_path import budget_path
+from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -23,6 +24,7 @@ __all__ = [
     "SELECTORS",
     "Annealing",
     "BudgetPath",
+    "Cftp",
     "Exact",
     "Gibbs",
     "GraphCut",
