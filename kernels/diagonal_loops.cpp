@@ -9,9 +9,6 @@
 #include "packed_diagonal_mean_field.h"
 #endif
 
-#define MRFMASK_STRING_OF(name) #name
-#define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
-
 namespace mrfmask {
 namespace MRFMASK_ISA {
 namespace {

@@ -10,9 +10,6 @@
 #include "packed_mean_field.h"
 #endif
 
-#define MRFMASK_STRING_OF(name) #name
-#define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
-
 namespace mrfmask {
 namespace MRFMASK_ISA {
 namespace {

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from mrfmask.bench.instances import draw
-from mrfmask.files import load_model
 from mrfmask.inference import METHODS
 from mrfmask.inference.method import Method
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model
 from mrfmask.result import MapResult, Status
 
 # One, like the solver of the integer programs.

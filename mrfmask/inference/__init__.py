@@ -22,6 +22,7 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
@@ -30,7 +31,7 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Cftp)
+    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo, Cftp)
 }
 
 

@@ -50,6 +50,8 @@ class Method:
         for function, on_graph in ON_GRAPH.items():
             if function in vars(cls) and cls.graphs and not cls.diagonals:
                 setattr(cls, function, _through_graph(vars(cls)[function], on_graph))
+        if "accepts" in vars(cls) and not cls.diagonals:
+            cls.accepts = staticmethod(_of_graph(cls, cls.accepts))
 
     def __call__(self, model: IsingModel) -> Any:
         """The method's main answer for a model."""
@@ -96,6 +98,18 @@ def _through_graph(function: Callable, on_graph: Callable) -> Callable:
         if isinstance(model, IsingGrid) and model.has_diagonals:
             return on_graph(lambda graph: function(self, graph), model)
         return function(self, model)
+
+    return with_diagonals
+
+
+def _of_graph(method: type[Method], accepts: Callable) -> Callable:
+    """What a method accepts, asked of the graph where the model is a grid with diagonals."""
+
+    @wraps(accepts)
+    def with_diagonals(model: IsingModel) -> bool:
+        if isinstance(model, IsingGrid) and model.has_diagonals:
+            return method.graphs and accepts(model.as_graph())
+        return accepts(model)
 
     return with_diagonals
 
