@@ -4,6 +4,7 @@ from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget_path import budget_path
+from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -17,6 +18,7 @@ from mrfmask.model import IsingGrid
 from mrfmask.model_files import load_model, save_model
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 from mrfmask.select import SELECTORS, LongRange, select
+from mrfmask.superpixels import superpixel_graph
 
 __version__ = "0.1.0"
 
@@ -25,6 +27,7 @@ __all__ = [
     "SELECTORS",
     "Annealing",
     "BudgetPath",
+    "Cftp",
     "Exact",
     "Gibbs",
     "GraphCut",
@@ -49,4 +52,5 @@ __all__ = [
     "sample",
     "save_model",
     "select",
+    "superpixel_graph",
 ]

@@ -127,10 +127,10 @@ class IsingGraph(IsingModel):
             RuntimeError: dimod is not installed.
 
         Example:
-            >>> import dimod, mrfmask as mm  # doctest: +SKIP
+            >>> import dimod, mrfmask as mm
             >>> bqm = dimod.BinaryQuadraticModel({"a": 1.0}, {("a", "b"): -0.5}, 0.0, "SPIN")
-            >>> mm.IsingGraph.from_bqm(bqm).unary  # doctest: +SKIP
-            tensor([[-1.,  -0.]], dtype=torch.float64)
+            >>> mm.IsingGraph.from_bqm(bqm).pairwise
+            tensor([[0.5000]], dtype=torch.float64)
         """
         return IsingGraph(*terms_from_bqm(bqm))
 

@@ -17,7 +17,7 @@ LAYERS = [
     {"_native"},
     {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field", "cuda_diagonals"},
     {"ops", "graphs"},
-    {"inference", "files", "model_files", "folder_lock", "potentials"},
+    {"inference", "files", "model_files", "superpixels", "folder_lock", "potentials"},
     {"select"},
     {"nn"},
     {"learn"},
