@@ -34,7 +34,7 @@ def terms_from_costs(
     constant = torch.where(clamped, on + off, (on + off) / 2).sum(dim=(1, 2))
     couplings = {}
     for name, table in tables.items():
-        mean, first, second, product = _ising_terms(table.to(torch.float64))
+        mean, first, second, product = ising_terms(table.to(torch.float64))
         constant = constant + mean.sum(dim=(1, 2))
         for part, (dy, dx) in zip((first, second), DIRECTIONS[name], strict=True):
             linear = linear + _padded(part, linear).roll((dy, dx), (1, 2))
@@ -46,7 +46,7 @@ def terms_from_costs(
     return ising_unary, constant, couplings
 
 
-def _ising_terms(table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def ising_terms(table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Coefficients (a, b, c, d) of table(x, z) = a + b x + c z + d x z."""
     c00, c01, c10, c11 = table.flatten(-2).unbind(dim=-1)
     mean = (c00 + c01 + c10 + c11) / 4

@@ -32,5 +32,6 @@ class SignalCheck {
 void bind_diagonals(nb::module_& m);
 void bind_kernels(nb::module_& m);
 void bind_solvers(nb::module_& m);
+void bind_graphs(nb::module_& m);
 
 }  // namespace mrfmask::bindings

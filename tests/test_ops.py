@@ -70,6 +70,11 @@ def calls():
     state = torch.tensor([[[0, 0, 3, 2], [0, 2, 0, 0]]], dtype=torch.uint8)
     weight = torch.rand(1, 2, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
     yield "long_range", operator.long_range, (weight, torch.tensor([2]), state, 8, 9)
+    unary = torch.tensor([[0.5, -1.0, 0.0], [0.1, 0.2, -0.3]])
+    pairs = (torch.tensor([0, 1, 1]), torch.tensor([0, 1]), torch.tensor([1, 2]))
+    for wide in (False, True):
+        arguments = (unary, torch.tensor([[1.0, -1, 2], [0.3, 0, -5]]), *pairs, wide)
+        yield f"qpbo {wide}", ops.qpbo, arguments
     yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
 
 

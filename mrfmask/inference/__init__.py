@@ -21,6 +21,7 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
@@ -28,7 +29,7 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
+    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo)
 }
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mrfmask.model import IsingGrid
+from mrfmask.graph import IsingGraph
+from mrfmask.ising import IsingModel
 from mrfmask.powers_of_two import power_of_two
 
 
@@ -41,7 +42,17 @@ class Float32Potentials:
         return *cross, self.down_right, self.down_left, self.periodic
 
 
-def largest_potential(model: IsingGrid) -> Tensor:
+@dataclass(frozen=True)
+class Float32Graph:
+    """The same of a graph."""
+
+    unary: Tensor
+    edges: Tensor
+    pairwise: Tensor
+    scale: Tensor  # (batch,) float64
+
+
+def largest_potential(model: IsingModel) -> Tensor:
     """The largest finite size of a potential of each image, (batch,) float64."""
     largest = torch.zeros(len(model), dtype=torch.float64, device=model.device)
     for tensor in (model.unary, *model.couplings.values()):
@@ -51,16 +62,21 @@ def largest_potential(model: IsingGrid) -> Tensor:
     return largest
 
 
-def float32_potentials(model: IsingGrid) -> Float32Potentials:
+def float32_potentials(model: IsingModel) -> Float32Potentials | Float32Graph:
     """The potentials of a model in float32, each image at about unit size."""
     tensors = {"unary": model.unary, **model.couplings}
     tensors = {name: t.detach() for name, t in tensors.items()}
     exponent = torch.frexp(largest_potential(model)).exponent
     exponent = torch.where(exponent.abs() > 20, exponent, 0)
     if bool(exponent.any()):
-        size = power_of_two(-exponent)[:, None, None]
-        tensors = {name: t.to(torch.float64) * size for name, t in tensors.items()}
+        size = power_of_two(-exponent)
+        tensors = {
+            name: t.to(torch.float64) * size.reshape(-1, *[1] * (t.dim() - 1))
+            for name, t in tensors.items()
+        }
     tensors = {name: t.to(torch.float32).contiguous() for name, t in tensors.items()}
+    if isinstance(model, IsingGraph):
+        return Float32Graph(**tensors, edges=model.edges, scale=power_of_two(exponent))
     if model.has_diagonals:
         for name, other in (("down_right", "down_left"), ("down_left", "down_right")):
             if name not in tensors:

@@ -32,6 +32,7 @@ class Method:
         graphs: whether it takes an IsingGraph as well as an IsingGrid.
         diagonals: whether it has code of its own for grids with diagonals. If not, a method that
             takes graphs is given such a grid as a graph, and any other refuses it.
+        graph_devices: those of its devices on which it takes graphs.
     """
 
     name: ClassVar[str]
@@ -41,6 +42,7 @@ class Method:
     needs: ClassVar[str]
     graphs: ClassVar[bool] = False
     diagonals: ClassVar[bool] = False
+    graph_devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 
     def __init_subclass__(cls) -> None:
         # The one place where grids with diagonals turn into graphs: no method can forget it.
@@ -69,10 +71,13 @@ class Method:
             )
         if not self.diagonals:
             check_no_diagonals(model, self.name)
-        if model.device.type not in self.devices:
+        graph = isinstance(model, IsingGraph)
+        devices = [d for d in self.devices if not graph or d in self.graph_devices]
+        if model.device.type not in devices:
+            kind = f"{self.name} on a graph" if graph else self.name
             raise RuntimeError(
-                f"model must be on {' or '.join(self.devices)} for {self.name}; got "
-                f"{model.device}. Call model.to({self.devices[0]!r})."
+                f"model must be on {' or '.join(devices)} for {kind}; got {model.device}. "
+                f"Call model.to({devices[0]!r})."
             )
 
 
