@@ -127,10 +127,10 @@ class IsingGraph(IsingModel):
             RuntimeError: dimod is not installed.
 
         Example:
-            >>> import dimod, mrfmask as mm  # doctest: +SKIP
+            >>> import dimod, mrfmask as mm
             >>> bqm = dimod.BinaryQuadraticModel({"a": 1.0}, {("a", "b"): -0.5}, 0.0, "SPIN")
-            >>> mm.IsingGraph.from_bqm(bqm).unary  # doctest: +SKIP
-            tensor([[-1.,  -0.]], dtype=torch.float64)
+            >>> mm.IsingGraph.from_bqm(bqm).pairwise
+            tensor([[0.5000]], dtype=torch.float64)
         """
         return IsingGraph(*terms_from_bqm(bqm))
 
@@ -188,6 +188,15 @@ class IsingGraph(IsingModel):
         batch, nodes = self.shape
         size = f"{batch} x {nodes} nodes, {len(self.edges)} edges"
         return f"IsingGraph({size}, {self.dtype}, {self.device})"
+
+    @property
+    def couplings(self) -> dict[str, Float[Tensor, "batch edges"]]:
+        """The couplings by name: pairwise."""
+        return {"pairwise": self.pairwise}
+
+    def pairs(self, values: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """By kind of coupling, the values (..., nodes) of both nodes of every coupling."""
+        return {"pairwise": (values[..., self.edges[:, 0]], values[..., self.edges[:, 1]])}
 
     def energy(self, mask: Bool[Tensor, "*masks nodes"]) -> Float[Tensor, "*masks"]:
         """Energy of masks in float64; differentiable in the potentials.

@@ -20,7 +20,6 @@ Conventions, the same in every module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -146,7 +145,7 @@ class IsingGrid(IsingModel):
         """The two pixels of every coupling, numbered row by row: right, down, then diagonals."""
         _, height, width = self.shape
         pixel = torch.arange(height * width, device=self.device).reshape(height, width)
-        both = [(one.flatten(), other.flatten()) for one, other, _ in self._pairs(pixel)]
+        both = [(one.flatten(), other.flatten()) for one, other in self.pairs(pixel).values()]
         return torch.stack([torch.cat(ends) for ends in zip(*both, strict=True)], dim=1)
 
     @property
@@ -154,16 +153,18 @@ class IsingGrid(IsingModel):
         """The couplings in the order of `edges`."""
         return torch.cat([values.flatten(1) for values in self.couplings.values()], dim=1)
 
-    def _pairs(self, sites: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For each kind of coupling the values of `sites`, (..., height, width), at both ends."""
-        for name, values in self.couplings.items():
-            rows, columns = values.shape[1:]
+    def pairs(self, values: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """By kind of coupling, the values (..., height, width) of both pixels of every coupling."""
+        found = {}
+        for name, couplings in self.couplings.items():
+            rows, columns = couplings.shape[1:]
             ends = []
             for dy, dx in DIRECTIONS[name]:
                 wraps = self.periodic and (dy or dx)
-                end = sites.roll((-dy, -dx), (-2, -1)) if wraps else sites[..., dy:, dx:]
+                end = values.roll((-dy, -dx), (-2, -1)) if wraps else values[..., dy:, dx:]
                 ends.append(end[..., :rows, :columns])
-            yield *ends, values
+            found[name] = tuple(ends)
+        return found
 
     def as_graph(self) -> IsingGraph:
         """The same model on a graph of height * width nodes, the pixels row by row."""
@@ -189,8 +190,9 @@ class IsingGrid(IsingModel):
         unary = self.unary.unsqueeze(1)
         clamped = torch.isinf(unary)
         score = _sum(torch.where(clamped, 0.0, unary) * x)
-        for here, neighbour, pairwise in self._pairs(x):
-            score = score + _sum(here * neighbour * pairwise.unsqueeze(1))
+        couplings = self.couplings
+        for name, (one, other) in self.pairs(x).items():
+            score = score + _sum(one * other * couplings[name].unsqueeze(1))
         violated = (clamped & (x * unary < 0)).flatten(2).any(dim=2)
         energy = torch.where(violated, torch.inf, self.constant.unsqueeze(1) - score)
         return energy if several else energy.squeeze(1)

@@ -196,7 +196,7 @@ def test_from_costs_has_the_energies_of_its_tables(size, periodic):
 
 def test_from_costs_says_which_table_is_wrong():
     unary, right = torch.zeros(1, 3, 4, 2), torch.zeros(1, 3, 3, 2, 2)
-    with pytest.raises(ValueError, match="down_left must have shape .1, 2, 3, 2, 2. for open"):
+    with pytest.raises(ValueError, match=r"down_left must have shape \(1, 2, 3, 2, 2\) for open"):
         IsingGrid.from_costs(
             unary, right, torch.zeros(1, 2, 4, 2, 2), down_left=torch.zeros(1, 4, 3, 2, 2)
         )

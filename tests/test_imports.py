@@ -15,9 +15,9 @@ LAYERS = [
     {"checks", "costs", "directions", "formats", "powers_of_two"},
     {"ising", "graph", "model", "result"},
     {"_native"},
-    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
+    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field", "cuda_diagonals"},
     {"ops", "graphs"},
-    {"inference", "files", "model_files", "folder_lock", "potentials"},
+    {"inference", "files", "model_files", "superpixels", "folder_lock", "potentials"},
     {"select"},
     {"nn"},
     {"learn"},
@@ -58,7 +58,7 @@ def test_imports_point_downwards(path):
 @pytest.mark.parametrize(
     ("words", "allowed"),
     [
-        (("pulp",), {"inference/ilp.py"}),
+        (("pulp",), {"inference/ilp_program.py"}),
         (("cupy",), {"cuda.py"}),
         (("numba",), {"graphs"}),
         (("networkx", "dimod"), {"formats", "graph.py"}),

@@ -33,7 +33,9 @@ def map_on_graph(find_map: Callable[[IsingGraph], MapResult], grid: IsingGrid) -
     """What `find_map` finds for the grid as a graph, as a result for the grid."""
     found = find_map(grid.as_graph())
     certificate = found.certificate and _GraphCertificate(found.certificate)
-    return replace(found, mask=found.mask.reshape(grid.shape), certificate=certificate)
+    mask = found.mask.reshape(grid.shape)
+    # In the grid's order of summation, to the last bit.
+    return replace(found, mask=mask, energy=grid.energy(mask).detach(), certificate=certificate)
 
 
 def marginals_on_graph(marginals: Callable[[IsingGraph], Marginals], grid: IsingGrid) -> Marginals:

@@ -57,10 +57,8 @@ def networks(draw, zeros=False):
     for _ in range(draw(st.integers(0, 8))):
         size = draw(st.integers(0, min(nodes, 2)))
         scope = draw(st.permutations(range(nodes)))[:size]
-        values = draw(
-            st.lists(value if size else value.map(abs), min_size=2**size, max_size=2**size)
-        )
-        tables.append((scope, [v or (0.0 if size else 1.0) for v in values]))
+        values = draw(st.lists(value, min_size=2**size, max_size=2**size))
+        tables.append((scope, values if size else [values[0] or 1.0]))
     return nodes, tables
 
 
@@ -89,19 +87,21 @@ def test_load_model_settles_zeros_or_refuses_them(tmp_path, data, network):
     weights = weights_of(nodes, tables, evidence)
     possible = [states for states, weight in weights.items() if weight]
     (tmp_path / "m.uai").write_text(text_of(nodes, tables))
+    model = message = None
     try:
         model = mm.load_model(tmp_path / "m.uai", evidence=evidence)
     except ValueError as error:
-        if "must leave each variable a state" in str(error):
-            assert not possible
-        else:
-            assert "tables of two variables must be positive" in str(error)
-            assert any(
-                0.0 in values and len(scope) == 2 and evidence.keys().isdisjoint(scope)
-                for scope, values in tables
-            )
-        return
-    check_energies(model, weights)
+        message = str(error)
+    if model is not None:
+        check_energies(model, weights)
+    elif "must leave each variable a state" in message:
+        assert not possible
+    else:
+        assert "tables of two variables must be positive" in message
+        assert any(
+            0.0 in values and len(scope) == 2 and evidence.keys().isdisjoint(scope)
+            for scope, values in tables
+        )
 
 
 def test_a_table_that_copies_a_state_is_settled_by_evidence(tmp_path):
@@ -172,7 +172,7 @@ def test_evidence_files_old_and_new_are_read(tmp_path, text, expected):
 @pytest.mark.parametrize("text", ["", "1", "2 0 1", "2\n1 0 1\n1 0 0", "one", "-1 0"])
 def test_broken_evidence_is_named(tmp_path, text):
     (tmp_path / "e").write_text(text)
-    message = f"evidence must be a file with the number of observed variables, then each with its "
+    message = "evidence must be a file with the number of observed variables, then each with its "
     message += f"state; got '{tmp_path / 'e'}' with"
     with pytest.raises(ValueError, match=re.escape(message)):
         read_evidence(tmp_path / "e")
@@ -192,7 +192,7 @@ def test_evidence_that_does_not_fit_is_refused(tmp_path):
     ):
         with pytest.raises(kind, match=re.escape(message)):
             mm.load_model(tmp_path / "m.uai", evidence=evidence)
-    with pytest.raises(ValueError, match="evidence must come with a .uai file; got "):
+    with pytest.raises(ValueError, match=r"evidence must come with a \.uai file; got "):
         mm.load_model(tmp_path / "m.npz", evidence={})
 
 
@@ -246,7 +246,7 @@ def test_tables_without_any_state_are_refused(tmp_path):
 
 def test_save_model_refuses_what_no_network_file_holds(tmp_path):
     model = random_graph(2, 3, 2)
-    with pytest.raises(ValueError, match="model must be a batch of one for .uai; got 2. Save mod"):
+    with pytest.raises(ValueError, match=r"model must be a batch of one for \.uai; got 2\. S"):
         mm.save_model(model, tmp_path / "m.uai")
     large = mm.IsingGraph(1000 * model.unary[:1], model.edges, model.pairwise[:1])
     with pytest.raises(ValueError, match=r"model must have potentials in \[-700, 700\] for .uai"):
