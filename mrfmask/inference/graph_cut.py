@@ -27,9 +27,10 @@ class GraphCut(Method):
     With ``y = (x + 1) / 2`` the energy of an associative model is ``const + sum u_i y_i + sum c_ij
     |y_i - y_j|`` with ``u = -2 unary`` and ``c = 2 pairwise >= 0``: a cut. A repulsive model on a
     grid that a checkerboard colours is turned into an associative one by flipping every second
-    pixel. On a graph any model is turned so whose signs are balanced: no cycle has an odd number of
-    repulsive couplings (each listing of a pair counts as one). The solver works on integers, one power-of-two scale an image; the bound accounts for the
-    rounding, so the gap is exactly 0 where nothing was rounded.
+    pixel. On a graph any model is turned so whose signs are balanced: no cycle has an odd number
+    of repulsive couplings (each listing of a pair counts as one). The solver works on integers,
+    one power-of-two scale an image; the bound accounts for the rounding, so the gap is exactly 0
+    where nothing was rounded.
 
     Args:
         tie: "min" returns the minimiser with the fewest pixels on, "max" the one with the most
@@ -37,8 +38,9 @@ class GraphCut(Method):
             node of each component that couplings other than 0 connect).
         lossless: take 64-bit integers for the images that 32-bit ones would round; slower, and the
             gap falls to about 1e-9 of theirs.
-        start: an earlier result of graph_cut for a batch of the same shape (and graph), whose flow
-            the search starts from: quicker where the potentials changed little, and never any other answer.
+        start: an earlier result of graph_cut for a batch of the same shape (and graph), whose
+            flow the search starts from: quicker where the potentials changed little, and never any
+            other answer.
 
     Raises:
         TypeError: `start` is no MapResult.

@@ -1,4 +1,4 @@
-"""A flow on a graph as a proof of a lower bound, checked in NumPy integers apart from the solver."""
+"""A flow on a graph as a proof of a lower bound, checked in integers apart from the solver."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ class MinMarginals:
         energies: (batch, sites, 2) float64, the least energy of a mask with the site off and with
             it on; +inf for the state that a clamp forbids. Exact but for `rounding`.
         sites: (sites,) int64, pixels numbered row by row.
-        mask: (batch, \\*sites of the model) bool, a minimum of the energy, the one with the fewest
-            sites on (of a turned model: in the turned order).
+        mask: shaped like the model's `unary`, bool, a minimum of the energy, the one with the
+            fewest sites on (of a turned model: in the turned order).
         energy: (batch,) float64, of the mask.
         lower_bound: (batch,) float64; no mask has a lower energy.
         rounding: (batch,) float64, how far the energies can be from exact, each; 0 if the
