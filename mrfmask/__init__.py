@@ -4,12 +4,14 @@ from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget_path import budget_path
+from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.min_marginals import MinMarginals, min_marginals
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
@@ -25,6 +27,7 @@ __all__ = [
     "SELECTORS",
     "Annealing",
     "BudgetPath",
+    "Cftp",
     "Exact",
     "Gibbs",
     "GraphCut",
@@ -36,6 +39,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "MinMarginals",
     "Qpbo",
     "Samples",
     "Status",
@@ -44,6 +48,7 @@ __all__ = [
     "find_map",
     "load_model",
     "marginals",
+    "min_marginals",
     "sample",
     "save_model",
     "select",

@@ -18,7 +18,7 @@ from mrfmask.inference.cut_lp import NONE, CutLp, Cycles, SideRow, violated_tria
 
 # A gap that counts as none, in units of a form whose coefficients are at most 1024.
 CLOSED = 1e-6
-# Coefficients that are multiples of this have energies that are so as well.
+# Energies are multiples of something only where coefficients are multiples of this.
 FINEST_STEP = 2.0**-20
 # Violations that count: first large ones, of short cycles (HOP is added to each edge's length).
 LARGE, SMALL, HOP = 1e-3, 1e-6, 0.05
@@ -27,7 +27,7 @@ FEW = 10
 # Every so many rounds, inequalities that are kept to by so much are dropped,
 DROP_ROUNDS, SLACK = 5, 1e-3
 # and the program is left as it is once they close less than this share of the gap.
-STALLED_ROUNDS, STALLED_SHARE = 10, 0.05
+STALLED_ROUNDS, STALLED_SHARE = 20, 0.05
 
 
 @dataclass(kw_only=True)
@@ -227,8 +227,14 @@ def relax(
 
 
 def energy_step(form: CutForm) -> float:
-    """What all differences of energies are multiples of; 0 where coefficients are too fine."""
-    units = np.concatenate([form.linear, form.weight]) / FINEST_STEP
+    """What all differences of energies are multiples of; 0 where coefficients are too fine.
+
+    A flip of node i adds u_i and its c with some signs: their sum, and twice some of them.
+    """
+    around = form.linear.copy()
+    for end in form.pairs.T:
+        around += np.bincount(end, form.weight, form.nodes)
+    units = np.concatenate([2 * form.linear, 2 * form.weight, around]) / FINEST_STEP
     if (units != np.rint(units)).any():
         return 0.0
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
