@@ -20,7 +20,8 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
-from mrfmask.inference.method import Answer, Method, check_positive
+from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
@@ -28,7 +29,7 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
+    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo)
 }
 
 
@@ -80,6 +81,7 @@ def find_map(
     """
     if budget is not None or budget_new is not None:
         Annealing().check_model(model)
+        check_no_diagonals(model, "a budget")
         limit = budget_limit(model, budget, budget_new, cost, at_most)
         return _find_map_in_budget(model, method, limit, time_limit_s, options)
     for name, value in (("at_most", at_most or None), ("cost", cost)):
