@@ -4,6 +4,7 @@ from mrfmask.files import load_model, save_model
 from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget_path import budget_path
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
@@ -22,6 +23,7 @@ __all__ = [
     "METHODS",
     "SELECTORS",
     "Annealing",
+    "BeliefPropagation",
     "BudgetPath",
     "Exact",
     "Gibbs",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget import Budget, Limit, budget_limit
 from mrfmask.inference.budgeted import find_map_in_limit
 from mrfmask.inference.closing import close_by_ilp
@@ -28,7 +29,17 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki)
+    for method in (
+        Exact,
+        GraphCut,
+        Strips,
+        Ilp,
+        MeanField,
+        BeliefPropagation,
+        Gibbs,
+        Annealing,
+        Kawasaki,
+    )
 }
 
 

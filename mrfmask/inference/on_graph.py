@@ -33,13 +33,15 @@ def map_on_graph(find_map: Callable[[IsingGraph], MapResult], grid: IsingGrid) -
     """What `find_map` finds for the grid as a graph, as a result for the grid."""
     found = find_map(grid.as_graph())
     certificate = found.certificate and _GraphCertificate(found.certificate)
-    return replace(found, mask=found.mask.reshape(grid.shape), certificate=certificate)
+    mask = found.mask.reshape(grid.shape)
+    # Sums in another order differ in their last digits.
+    return replace(found, mask=mask, energy=grid.energy(mask).detach(), certificate=certificate)
 
 
 def marginals_on_graph(marginals: Callable[[IsingGraph], Marginals], grid: IsingGrid) -> Marginals:
     """What `marginals` gives for the grid as a graph, as marginals of the grid."""
     found = marginals(grid.as_graph())
-    pairs = found.pairwise.split([grid.right[0].numel(), grid.down[0].numel()], dim=1)
+    pairs = found.pairwise.split([grid.right.shape[1:].numel(), grid.down.shape[1:].numel()], dim=1)
     return replace(
         found,
         probability=found.probability.reshape(grid.shape),
