@@ -91,7 +91,8 @@ def climb(order, parent, link, field, coupling, most, total, up):
     parent. log Z moves by at most d when a field or a message does, so that what every operation
     rounds adds up (running error analysis, Higham 2002, section 3.3).
     """
-    total[:] = field
+    for v in order:
+        total[v] = field[v]
     value, rounding = 0.0, 0.0
     for k in range(len(order)):
         v = order[len(order) - 1 - k]
