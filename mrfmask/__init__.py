@@ -11,6 +11,7 @@ from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
+from mrfmask.inference.log_partition_bounds import LogPartitionBounds, log_partition_bounds
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
@@ -32,6 +33,7 @@ __all__ = [
     "IsingGraph",
     "IsingGrid",
     "Kawasaki",
+    "LogPartitionBounds",
     "LongRange",
     "MapResult",
     "Marginals",
@@ -42,6 +44,7 @@ __all__ = [
     "budget_path",
     "find_map",
     "load_model",
+    "log_partition_bounds",
     "marginals",
     "sample",
     "save_model",

@@ -55,9 +55,7 @@ def _grow(start, node, edge, weight):
 
 
 @compiled
-def ascend(
-    start, node, edge, order, parent, link, field, coupling, mean, tolerance, max_sweeps
-):
+def ascend(start, node, edge, order, parent, link, field, coupling, mean, tolerance, max_sweeps):
     """Block after block gets its exact means in the field of the others; means change in place.
 
     Never lowers ``sum_blocks log Z(own fields) + sum (h - own) m + sum_between J m m <= log Z``.

@@ -101,7 +101,7 @@ def energy_bound(
         start = np.zeros_like(incoming[b])
         score, off = min(split.upper(*potentials, u, most=True) for u in (incoming[b], start))
         clamped = np.log(2.0) * (given.state[b] != 0).sum()
-        rounding[b] = off + 4 * EPSILON * (pairs.nodes + len(pairs.first)) * given.size[b]
+        rounding[b] = off + given.rounding[b]
         bound[b] = -(score + given.constant[b] + clamped) - rounding[b]
 
     each_item(run, len(bound))

@@ -11,42 +11,66 @@ import numpy as np
 from jaxtyping import Float
 
 from mrfmask.graphs.blocks import ascend, single_blocks, tree_blocks
-from mrfmask.graphs.forests import EPSILON, heaviest_forest
+from mrfmask.graphs.forests import EPSILON, Forest, heaviest_forest
 from mrfmask.graphs.pairs import Pairs
 from mrfmask.inference.message_passing import pass_messages
 from mrfmask.inference.pseudo_marginals import totals
 
 # Of coordinate ascent and of belief propagation; what counts is the bound, not the last digit.
 MOST_SWEEPS = 500
+PARTITIONS = 4
+# Shares of the potentials, from nearly independent nodes to the model itself.
+TEMPERATURES = np.geomspace(0.02, 1.0, 24)
 
 
 def evidence_bound(
     pairs: Pairs,
     field: Float[np.ndarray, " nodes"],
     coupling: Float[np.ndarray, " pairs"],
-    starts: list[Float[np.ndarray, " nodes"]],
+    mean: Float[np.ndarray, " nodes"],
     tolerance: float,
 ) -> tuple[float, float]:
-    """The best evidence lower bound from these means, and what rounding can have added to it.
+    """The best evidence lower bound found, and what rounding can have added to it.
 
-    Every start is improved by mean field, then over tree blocks of the strongest couplings, then
-    over blocks of what those left out: a step never lowers the bound.
+    Mean field from the fields, all on, all off and `mean`, then means over some partitions into
+    tree blocks: a block update never lowers the bound. And each partition from high temperature
+    down, which avoids poor maxima. The partitions prefer strong couplings, with chance from a fixed
+    seed.
     """
-    strength = np.abs(coupling)
-    first = tree_blocks(pairs, strength)
-    inside = first.link[first.link >= 0]
-    rest = strength.copy()
-    rest[inside] *= 0.5
-    steps = (single_blocks(pairs), first, tree_blocks(pairs, rest))
-    best = (-np.inf, 0.0)
-    for start in starts:
-        mean = start.copy()
-        for blocks in steps:
-            bound, rounding, _ = ascend(
-                *pairs.rows, *blocks, field, coupling, mean, tolerance, MOST_SWEEPS
-            )
-            best = max(best, (bound, rounding), key=lambda found: found[0] - found[1])
-    return best
+    chance = np.random.default_rng(0)
+    partitions = [
+        tree_blocks(pairs, np.abs(coupling) * chance.random(len(coupling)))
+        for _ in range(PARTITIONS)
+    ]
+    starts = []
+    for start in (np.tanh(field), np.ones_like(field), -np.ones_like(field), mean):
+        starts.append(start.copy())
+        _ascend(pairs, single_blocks(pairs), field, coupling, starts[-1], tolerance)
+    for blocks in partitions:
+        starts.append(chance.uniform(-0.3, 0.3, len(field)))
+        for share in TEMPERATURES:
+            _ascend(pairs, blocks, share * field, share * coupling, starts[-1], tolerance, 20)
+    return max(
+        (
+            _ascend(pairs, blocks, field, coupling, start, tolerance)
+            for start in starts
+            for blocks in partitions
+        ),
+        key=lambda found: found[0] - found[1],
+    )
+
+
+def _ascend(
+    pairs: Pairs,
+    blocks: Forest,
+    field: np.ndarray,
+    coupling: np.ndarray,
+    mean: np.ndarray,
+    tolerance: float,
+    sweeps: int = MOST_SWEEPS,
+) -> tuple[float, float]:
+    """Changes the means in place: (bound, rounding)."""
+    return ascend(*pairs.rows, *blocks, field, coupling, mean, tolerance, sweeps)[:2]
 
 
 def gauge(
@@ -90,22 +114,18 @@ def bethe_bound(
 def _bethe(pairs, field, coupling, mean) -> tuple[float, float]:
     """Bethe free energy of means with the best correlations for them, and its rounding.
 
-    With ``a = exp(4 J) - 1``, p(on, on) of a pair solves ``a p^2 - (1 + a (q + r)) p + (1 + a) q r
-    = 0`` for P(on) of q and r (Welling and Teh, "Belief optimization for binary networks", 2001).
-    Any correlation that the means allow gives a bound; a wrong digit only loosens it.
+    The pair with means m, m' and correlation xi has probabilities ``(1 +- m +- m' +- xi) / 4``. It
+    is best where their odds ratio is ``exp(4 J)``: the smaller root of ``t xi^2 - 2 xi + t (1 - m^2
+    - m'^2) + 2 m m' = 0``, ``t = tanh 2J`` (Welling and Teh, "Belief optimization for binary
+    networks", UAI 2001). Any other that the means allow gives a bound, too.
     """
     one, two = mean[pairs.first], mean[pairs.second]
-    low, high = np.abs(one + two) - 1.0, 1.0 - np.abs(one - two)
-    # In terms of t = tanh J: t (1 + xi^2 - m^2 - m'^2) + ... = 0, solved without overflow.
     t = np.tanh(2.0 * coupling)
-    # 16 p++ p-- / (16 p+- p-+) = exp(4 J) for tables (1 +- m +- m' +- xi) / 4.
-    square = 1.0 - one * one - two * two
-    product = one * two
-    # t (xi^2 + square) - ... gives t xi^2 - 2 xi + (t square + 2 product) = 0; smaller root.
-    rest = t * square + 2.0 * product
-    root = np.sqrt(np.maximum(1.0 - t * rest, 0.0))
-    xi = np.clip(rest / (1.0 + root), low, high)
-    tables = np.stack([1 + one + two + xi, 1 - one - two + xi, 1 + one - two - xi, 1 - one + two - xi])
+    rest = t * (1.0 - one * one - two * two) + 2.0 * one * two
+    xi = rest / (1.0 + np.sqrt(np.maximum(1.0 - t * rest, 0.0)))
+    xi = np.clip(xi, np.abs(one + two) - 1.0, 1.0 - np.abs(one - two))
+    sums, differences = one + two, one - two
+    tables = np.stack([1 + sums + xi, 1 - sums + xi, 1 + differences - xi, 1 - differences - xi])
     entropy = _entropy(np.maximum(tables, 0.0) / 4).sum(axis=0)
     single = _entropy(np.stack([1 + mean, 1 - mean]) / 2).sum(axis=0)
     degree = np.diff(pairs.rows.start)

@@ -11,7 +11,7 @@ from mrfmask.graphs.forests import covering_forests, heaviest_forest
 from mrfmask.graphs.pairs import Pairs
 from mrfmask.inference.forest_bound import Split
 from mrfmask.inference.message_passing import pass_messages
-from mrfmask.inference.pseudo_marginals import log_two_cosh, pseudo_marginals
+from mrfmask.inference.pseudo_marginals import pseudo_marginals
 
 # Forests to begin with; edges then appear about equally often.
 FIRST_FORESTS = 6
@@ -100,8 +100,14 @@ class _Search:
         while self.sweeps < self.max_sweeps:
             more = min(SWEEPS_A_ROUND, self.max_sweeps - self.sweeps)
             moved, done, change = pass_messages(
-                self.pairs, split.rho, self.field[None], self.coupling[None], False,
-                damping=damping, max_sweeps=more, incoming=here.incoming[None].copy(),
+                self.pairs,
+                split.rho,
+                self.field[None],
+                self.coupling[None],
+                False,
+                damping=damping,
+                max_sweeps=more,
+                incoming=here.incoming[None].copy(),
             )
             self.sweeps += max(int(done[0]), 1)
             there = _Point(split, moved[0], self._evaluate(split, moved[0]))
@@ -125,12 +131,16 @@ class _Search:
 def _information(search: _Search, point: _Point) -> Float[np.ndarray, " pairs"]:
     """Mutual information of the pairs: what the bound gains as a pair appears more often."""
     beliefs = pseudo_marginals(
-        search.pairs, search.field[None], search.coupling[None], point.split.rho,
+        search.pairs,
+        search.field[None],
+        search.coupling[None],
+        point.split.rho,
         point.incoming[None],
     )
     mean, xi = beliefs.mean[0], beliefs.correlation[0]
     one, two = mean[search.pairs.first], mean[search.pairs.second]
-    tables = np.stack([1 + one + two + xi, 1 - one - two + xi, 1 + one - two - xi, 1 - one + two - xi])
+    sums, differences = one + two, one - two
+    tables = np.stack([1 + sums + xi, 1 - sums + xi, 1 + differences - xi, 1 - differences - xi])
     alone = np.stack(
         [(1 + one) * (1 + two), (1 - one) * (1 - two), (1 + one) * (1 - two), (1 - one) * (1 + two)]
     )
