@@ -13,6 +13,7 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.log_partition_bounds import LogPartitionBounds, log_partition_bounds
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.planar import planar_log_partition
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
@@ -46,6 +47,7 @@ __all__ = [
     "load_model",
     "log_partition_bounds",
     "marginals",
+    "planar_log_partition",
     "sample",
     "save_model",
     "select",
