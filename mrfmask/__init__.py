@@ -1,6 +1,5 @@
 """Binary Markov random fields over pixels in PyTorch: MAP, marginals and samples, with bounds."""
 
-from mrfmask.files import load_model, save_model
 from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
@@ -14,10 +13,13 @@ from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.log_partition_bounds import LogPartitionBounds, log_partition_bounds
 from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.planar import planar_log_partition
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model, save_model
 from mrfmask.result import BudgetPath, MapResult, Marginals, Samples, Status
 from mrfmask.select import SELECTORS, LongRange, select
+from mrfmask.superpixels import superpixel_graph
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "Qpbo",
     "Samples",
     "Status",
     "Strips",
@@ -51,4 +54,5 @@ __all__ = [
     "sample",
     "save_model",
     "select",
+    "superpixel_graph",
 ]

@@ -17,7 +17,7 @@ namespace mrfmask {
 
 // The searches read nodes (8 bytes a pixel) only; excess and residuals are touched where flow
 // moves.
-struct Node {
+struct GridNode {
   int32_t label;   // a distance: < 0 to the sink, > 0 from the source, 0 unknown
   uint8_t open;    // bit k: residual > 0 in direction k; bit 4 + k: from the neighbour there to us
   uint8_t border;  // bit k: the step in direction k wraps around
@@ -25,20 +25,48 @@ struct Node {
   uint8_t state;
 };
 
-template <typename Capacity>
-class ArcGrid : public ResidualGrid<Capacity> {
+// A set of directions, to go through from the first to the last.
+class Directions {
+ public:
+  class Iterator {
+   public:
+    explicit Iterator(unsigned bits) : bits_(bits) {}
+    uint8_t operator*() const { return static_cast<uint8_t>(__builtin_ctz(bits_)); }
+    void operator++() { bits_ &= bits_ - 1; }
+    bool operator!=(const Iterator& other) const { return bits_ != other.bits_; }
+
+   private:
+    unsigned bits_;
+  };
+
+  explicit Directions(unsigned bits) : bits_(bits) {}
+  Iterator begin() const { return Iterator(bits_); }
+  Iterator end() const { return Iterator(0); }
+  bool any() const { return bits_ != 0; }
+  uint8_t first() const { return *begin(); }
+
+ private:
+  unsigned bits_;
+};
+
+template <typename Scalar>
+class ArcGrid : public ResidualGrid<Scalar> {
  public:
   ArcGrid(int64_t height, int64_t width, bool periodic);
 
  protected:
+  // For search_trees.h: links are directions.
+  using Capacity = Scalar;
+  using Link = uint8_t;
+  using Node = GridNode;
+  static constexpr Link kTerminal = 4, kNone = 5;
+
   using Grid = ResidualGrid<Capacity>;
   using Grid::excess_;
   using Grid::height_;
   using Grid::residual_;
   using Grid::size_;
   using Grid::width_;
-
-  static int first_bit(unsigned bits) { return __builtin_ctz(bits); }
 
   // Steps of a closed arc may lead to any pixel of the image: look at `open` as well.
   const int32_t* steps(int32_t v) const { return steps_[nodes_[v].border]; }
@@ -48,6 +76,40 @@ class ArcGrid : public ResidualGrid<Capacity> {
     const int32_t owner = direction & 1 ? neighbour(v, direction) : v;
     return residual_[4 * static_cast<size_t>(owner) + direction];
   }
+
+  static Link back(Link direction) { return static_cast<Link>(opposite(direction)); }
+
+  template <bool kOut>
+  bool is_open(int32_t v, Link direction) const {
+    return nodes_[v].open >> (kOut ? direction : 4 + direction) & 1;
+  }
+
+  // Free of branches: every test is made.
+  template <typename Test>
+  unsigned bits_where(int32_t v, Test test) const {
+    const int32_t* step = steps(v);
+    unsigned bits = 0;
+    for (Link k = 0; k < 4; ++k) bits |= static_cast<unsigned>(test(k, nodes_[v + step[k]])) << k;
+    return bits;
+  }
+  template <typename Test>
+  Directions all_links(int32_t v, Test test) const {
+    return Directions(bits_where(v, test));
+  }
+  template <bool kOut>
+  Directions open_links(int32_t v) const {
+    return Directions(kOut ? nodes_[v].open & 15u : nodes_[v].open >> 4);
+  }
+  template <bool kOut, typename Test>
+  Directions open_links(int32_t v, Test test) const {
+    return Directions(bits_where(v, test) & (kOut ? nodes_[v].open : nodes_[v].open >> 4));
+  }
+  template <typename Visit>
+  void for_links(int32_t v, Visit visit) const {
+    const int32_t* step = steps(v);
+    for (Link k = 0; k < 4; ++k) visit(k, nodes_[v + step[k]]);
+  }
+  static constexpr int64_t work(int32_t) { return 1; }
 
   // Sends flow (amount > 0, at most the residual) over one arc; the excesses are the caller's.
   void push(int32_t v, int direction, Capacity amount);
@@ -78,8 +140,8 @@ class ArcGrid : public ResidualGrid<Capacity> {
   std::vector<int32_t> order_;  // pixels by distance; four more places than a tile has pixels
 };
 
-template <typename Capacity>
-ArcGrid<Capacity>::ArcGrid(int64_t height, int64_t width, bool periodic)
+template <typename Scalar>
+ArcGrid<Scalar>::ArcGrid(int64_t height, int64_t width, bool periodic)
     : Grid(height, width, periodic), nodes_(static_cast<size_t>(size_)) {
   const int32_t w = static_cast<int32_t>(width);
   const int32_t inside[4] = {1, -1, w, -w};
@@ -89,8 +151,8 @@ ArcGrid<Capacity>::ArcGrid(int64_t height, int64_t width, bool periodic)
   }
 }
 
-template <typename Capacity>
-void ArcGrid<Capacity>::push(int32_t v, int direction, Capacity amount) {
+template <typename Scalar>
+void ArcGrid<Scalar>::push(int32_t v, int direction, Capacity amount) {
   const int32_t u = neighbour(v, direction);
   const int back = opposite(direction);
   Capacity* edge = &residual_[4 * static_cast<size_t>(direction & 1 ? u : v)];
@@ -104,8 +166,8 @@ void ArcGrid<Capacity>::push(int32_t v, int direction, Capacity amount) {
   }
 }
 
-template <typename Capacity>
-void ArcGrid<Capacity>::open_arcs() {
+template <typename Scalar>
+void ArcGrid<Scalar>::open_arcs() {
   const int64_t w = width_;
   for (int64_t y = 0; y < height_; ++y) {
     for (int64_t x = 0; x < w; ++x) {
@@ -126,8 +188,8 @@ void ArcGrid<Capacity>::open_arcs() {
 
 // Where excess and deficits are dense, paths are short and the search is cheap; where
 // there is hardly any, nothing is left to do. Waves pay in between.
-template <typename Capacity>
-bool ArcGrid<Capacity>::thinly_spread() const {
+template <typename Scalar>
+bool ArcGrid<Scalar>::thinly_spread() const {
   int32_t sources = 0, sinks = 0;
   for (const Capacity e : excess_) {
     sources += e > 0;
@@ -136,9 +198,9 @@ bool ArcGrid<Capacity>::thinly_spread() const {
   return std::max(sources, sinks) < size_ / 12 && std::min(sources, sinks) > size_ / 256;
 }
 
-template <typename Capacity>
+template <typename Scalar>
 template <typename Poll>
-void ArcGrid<Capacity>::run_waves(int32_t side, int most, Poll& poll) {
+void ArcGrid<Scalar>::run_waves(int32_t side, int most, Poll& poll) {
   for (Node& node : nodes_) node.label = kOutside;
   order_.resize(static_cast<size_t>(std::min<int64_t>(size_, int64_t{side} * side)) + 4);
   const int32_t h = static_cast<int32_t>(height_), w = static_cast<int32_t>(width_);
@@ -161,8 +223,8 @@ void ArcGrid<Capacity>::run_waves(int32_t side, int most, Poll& poll) {
 // Breadth-first search against the open arcs from the pixels with a deficit (label -1), within the
 // tile. Returns how many pixels it reached; they stand in order_ by distance. Free of branches on
 // data: every neighbour is written to the end of the queue, which moves on only past new ones.
-template <typename Capacity>
-int32_t ArcGrid<Capacity>::measure_distances(const Tile& tile) {
+template <typename Scalar>
+int32_t ArcGrid<Scalar>::measure_distances(const Tile& tile) {
   int32_t* queue = order_.data();
   int32_t end = 0;
   for (int32_t y = tile.top; y < tile.bottom; ++y) {
@@ -192,8 +254,8 @@ int32_t ArcGrid<Capacity>::measure_distances(const Tile& tile) {
 
 // Farthest first, every pixel gives its excess to neighbours one step closer to a deficit. Returns
 // how many pixels gave.
-template <typename Capacity>
-int32_t ArcGrid<Capacity>::move_down(int32_t reached) {
+template <typename Scalar>
+int32_t ArcGrid<Scalar>::move_down(int32_t reached) {
   int32_t moved = 0;
   for (int32_t i = reached; i-- > 0;) {
     const int32_t v = order_[i];
@@ -202,14 +264,13 @@ int32_t ArcGrid<Capacity>::move_down(int32_t reached) {
     if (held <= 0 || label == -1) continue;
     ++moved;
     const int32_t* step = steps(v);
-    unsigned closer = 0;
-    for (int k = 0; k < 4; ++k) closer |= (nodes_[v + step[k]].label == label + 1) << k;
-    for (closer &= nodes_[v].open; closer != 0 && held > 0; closer &= closer - 1) {
-      const int k = first_bit(closer);
+    const auto closer = [label](Link, const Node& node) { return node.label == label + 1; };
+    for (const Link k : open_links<true>(v, closer)) {
       const Capacity amount = std::min(held, residual(v, k));
       push(v, k, amount);
       held -= amount;
       excess_[v + step[k]] += amount;
+      if (held == 0) break;
     }
     excess_[v] = held;
   }

@@ -14,6 +14,7 @@
 #include <limits>
 #include <vector>
 
+#include "cut_integers.h"
 #include "max_flow.h"
 
 namespace mrfmask {
@@ -38,27 +39,6 @@ struct CutStart {
   int64_t exponent;
 };
 
-// Flows brought from one scale to another and within the capacities. Any such numbers are a flow to
-// start from, since pixels may hold excess.
-template <typename Capacity, typename Flow>
-std::vector<Capacity> fit_flow(const Flow* flow, int64_t shift,
-                               const std::vector<Capacity>& capacities) {
-  std::vector<Capacity> fitted(capacities.size());
-  // Nothing is left of a flow that is shifted further.
-  const double scale = std::ldexp(1.0, static_cast<int>(std::clamp<int64_t>(shift, -70, 70)));
-  for (size_t i = 0; i < fitted.size(); ++i) {
-    const double scaled = static_cast<double>(flow[i]) * scale;
-    const double most = static_cast<double>(capacities[i]);
-    // Compared as double first: the conversion back must not overflow.
-    const Capacity value = scaled >= most    ? capacities[i]
-                           : scaled <= -most ? -capacities[i]
-                                             : static_cast<Capacity>(scaled);
-    // As a double `most` may be a little more than the capacity.
-    fitted[i] = std::clamp<Capacity>(value, -capacities[i], capacities[i]);
-  }
-  return fitted;
-}
-
 template <typename Capacity>
 struct CutOutput {
   uint8_t* mask;         // height x width
@@ -68,20 +48,6 @@ struct CutOutput {
   double bound;          // no mask has a lower energy, the model's constant left out
   double rounding;       // sum of |rounded - exact| over all u and c: what `bound` loses by it
 };
-
-// The sum of finite numbers in double; eight partial sums, so that no addition waits for another.
-template <typename Real>
-double sum_finite(const Real* values, int64_t count) {
-  double lanes[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    for (int k = 0; k < 8; ++k) lanes[k] += std::isinf(values[i + k]) ? 0.0 : values[i + k];
-  }
-  double sum = 0.0;
-  for (; i < count; ++i) sum += std::isinf(values[i]) ? 0.0 : values[i];
-  for (const double lane : lanes) sum += lane;
-  return sum;
-}
 
 // The constant of the cut form, unary - pairwise over all but clamps, row by row.
 template <typename Real>
@@ -94,45 +60,6 @@ double cut_constant(const CutImage<Real>& image, int64_t columns, int64_t rows) 
   }
   return total;
 }
-
-// The largest k with value * 2^k below 2^bits, a millionth of it left for rounding.
-inline int largest_exponent(double value, int bits) {
-  int power = 0;
-  const double fraction = std::frexp(value, &power);  // in [0.5, 1)
-  return bits - power - (fraction > 1.0 - 1e-6 ? 1 : 0);
-}
-
-// value * 2^exponent to the nearest integer, ties to even, and what that cost.
-template <typename Capacity>
-class Rounder {
- public:
-  // Twice: the cut form doubles unary and pairwise.
-  explicit Rounder(int exponent) : scale_(std::ldexp(1.0, exponent + 1)) {}
-
-  Capacity operator()(double value) {
-    const double scaled = value * scale_;
-    double integer;
-    if (sizeof(Capacity) == 4) {
-      // Adding 1.5 * 2^52 leaves no bits for a fraction; below 2^51 in magnitude.
-      integer = (scaled + 0x1.8p52) - 0x1.8p52;
-    } else {
-      integer = std::nearbyint(scaled);
-    }
-    cost_ += std::abs(integer - scaled);
-    underflow_ |= (scaled == 0.0) & (value != 0.0);
-    return static_cast<Capacity>(integer);
-  }
-
-  // Zero only if nothing was rounded at all.
-  double cost() const {
-    return underflow_ ? cost_ + std::numeric_limits<double>::denorm_min() : cost_;
-  }
-
- private:
-  double scale_;
-  double cost_ = 0.0;
-  bool underflow_ = false;
-};
 
 // Sums over the couplings of each pixel of one row. Real: of the image, or of integers.
 template <typename Real>
@@ -175,10 +102,7 @@ class RowSums {
 // below 2^pixel_bits, and the sum over all below 2^62. 0 for an image of zeros.
 template <typename Real>
 int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings, int pixel_bits) {
-  // Work far below the range of double, so that no sum overflows; what underflows for this is too
-  // small for any exponent allowed here.
-  constexpr int kShift = 60;
-  const double shrink = std::ldexp(1.0, -kShift);
+  const double shrink = std::ldexp(1.0, -kShrink);
   std::vector<double> sums(static_cast<size_t>(image.width));
   double strongest = 0.0, total = 0.0;
   for (int64_t y = 0; y < image.height; ++y) {
@@ -192,12 +116,7 @@ int scale_exponent(const CutImage<Real>& image, const RowSums<Real>& couplings, 
       total += own + sums[x];
     }
   }
-  if (strongest == 0.0) return 0;
-  // kShift + 1: the cut form doubles everything. Up to 1000, powers of two and their products with
-  // the values stay within double.
-  const int by_pixel = largest_exponent(strongest, pixel_bits);
-  const int by_total = largest_exponent(total, 62);
-  return std::min(std::min(by_pixel, by_total) - kShift - 1, 1000);
+  return exponent_for(strongest, total, pixel_bits);
 }
 
 template <typename Real, typename Capacity, typename Poll>

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "arc_grid.h"
 #include "search_trees.h"
 
 namespace mrfmask {
@@ -30,11 +31,12 @@ struct FlowStart {
 // Capacity: int32_t or int64_t. The caller keeps |terminal| + 2 sum of its couplings below 2^30
 // (2^61) for every pixel, so that no residual overflows.
 template <typename Capacity>
-class GridMaxFlow : private SearchTrees<Capacity> {
+class GridMaxFlow : private SearchTrees<ArcGrid<Capacity>> {
+  using Trees = SearchTrees<ArcGrid<Capacity>>;
+
  public:
   // A periodic side of one pixel has no edge along it, of two pixels two parallel ones.
-  GridMaxFlow(int64_t height, int64_t width, bool periodic)
-      : SearchTrees<Capacity>(height, width, periodic) {}
+  GridMaxFlow(int64_t height, int64_t width, bool periodic) : Trees(height, width, periodic) {}
 
   using ResidualGrid<Capacity>::right_columns;
   using ResidualGrid<Capacity>::down_rows;
@@ -48,7 +50,7 @@ class GridMaxFlow : private SearchTrees<Capacity> {
 
   // The source side of a minimum cut, 1 or 0 per pixel: the smallest (all that the source reaches)
   // or the largest one (all that cannot reach the sink).
-  void source_side(bool maximal, uint8_t* labels);
+  using Trees::source_side;
 
   // Net flow of every edge, > 0 to the right and down. With the terminals it proves the cut
   // minimal: by weak duality no cut is below the sum over pixels of max(t, 0) - max(t - out, 0),
@@ -57,11 +59,7 @@ class GridMaxFlow : private SearchTrees<Capacity> {
   using ResidualGrid<Capacity>::edge_flows;
 
  private:
-  using SearchTrees<Capacity>::nodes_;
-  using SearchTrees<Capacity>::size_;
-
-  // Pixels whose excess lies on the wrong side of an old cut.
-  int64_t disturbed(const uint8_t* source_side) const;
+  using Trees::size_;
 
   // If no more than one pixel in so many is disturbed, searches alone are quickest.
   static constexpr int32_t kFewDisturbed = 50;
@@ -90,7 +88,7 @@ int64_t GridMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* r
   bool far = true;
   if (start) {
     this->load(terminal, right, down, start->right, start->down);
-    far = disturbed(start->source_side) > size_ / kFewDisturbed;
+    far = this->disturbed(start->source_side) > size_ / kFewDisturbed;
   }
   // A flow of quite another problem is a worse start than none.
   if (!start || (far && this->surplus() > supply / 2)) {
@@ -112,28 +110,6 @@ int64_t GridMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* r
     effort = kLaterEffort * size_;
   }
   return supply - this->surplus();
-}
-
-template <typename Capacity>
-int64_t GridMaxFlow<Capacity>::disturbed(const uint8_t* source_side) const {
-  int64_t count = 0;
-  for (int32_t v = 0; v < size_; ++v) {
-    count += source_side[v] ? this->excess_[v] < 0 : this->excess_[v] > 0;
-  }
-  return count;
-}
-
-template <typename Capacity>
-void GridMaxFlow<Capacity>::source_side(bool maximal, uint8_t* labels) {
-  if (maximal) {
-    this->template complete<false>();
-  } else {
-    this->template complete<true>();
-  }
-  for (int32_t v = 0; v < size_; ++v) {
-    const int32_t label = nodes_[v].label;
-    labels[v] = maximal ? label >= 0 : label > 0;
-  }
 }
 
 }  // namespace mrfmask

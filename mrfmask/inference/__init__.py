@@ -21,7 +21,8 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
-from mrfmask.inference.method import Answer, Method, check_positive
+from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
@@ -39,6 +40,7 @@ METHODS: dict[str, type[Method]] = {
         Gibbs,
         Annealing,
         Kawasaki,
+        Qpbo,
     )
 }
 
@@ -91,6 +93,7 @@ def find_map(
     """
     if budget is not None or budget_new is not None:
         Annealing().check_model(model)
+        check_no_diagonals(model, "a budget")
         limit = budget_limit(model, budget, budget_new, cost, at_most)
         return _find_map_in_budget(model, method, limit, time_limit_s, options)
     for name, value in (("at_most", at_most or None), ("cost", cost)):

@@ -15,6 +15,7 @@ from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.closing import close_by_ilp
 from mrfmask.inference.exact import Exact, solvable_images
 from mrfmask.inference.graph_cut import GraphCut, cuttable_images
+from mrfmask.inference.on_graph import map_on_graph
 from mrfmask.inference.strips import Strips, proven_status, sweeps_within
 from mrfmask.model import IsingGrid
 from mrfmask.result import Certificate, MapResult, Status
@@ -22,6 +23,8 @@ from mrfmask.result import Certificate, MapResult, Status
 
 def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
     """The MAP of every image by the method that suits it; each image as if it came alone."""
+    if isinstance(model, IsingGrid) and model.has_diagonals:
+        return map_on_graph(partial(find_map_auto, time_limit_s=time_limit_s), model)
     GraphCut().check_model(model)
     cuttable = cuttable_images(model)
     solvable = solvable_images(model) & ~cuttable

@@ -149,8 +149,10 @@ def test_auto_takes_what_is_exact():
         (random_grid(1, 30, 30), "graph_cut", "one sign"),
         (random_grid(1, 30, 30, signs="repulsive"), "graph_cut", "one sign"),
         (random_grid(1, 4, 50, signs="any"), "exact", "narrow"),
-        (random_grid(1, 16, 16, signs="any"), "strips", "both signs"),
-        (random_grid(1, 9, 9, signs="repulsive", periodic=True), "strips", "both signs"),
+        (random_grid(1, 16, 17, signs="any"), "exact", "narrow"),
+        (random_grid(1, 9, 9, signs="any", periodic=True), "exact", "narrow"),
+        (random_grid(1, 20, 20, signs="any"), "strips", "both signs"),
+        (random_grid(1, 13, 13, signs="repulsive", periodic=True), "strips", "both signs"),
     ):
         result = mm.find_map(model)
         assert result.method == method
@@ -160,7 +162,7 @@ def test_auto_takes_what_is_exact():
 
 def test_auto_and_graph_cut_treat_every_image_by_itself():
     kinds = [("associative", False), ("repulsive", False), ("any", True), ("associative", False)]
-    images = [random_grid(1, 16, 18, signs=s, seed=i) for i, (s, _) in enumerate(kinds)]
+    images = [random_grid(1, 20, 21, signs=s, seed=i) for i, (s, _) in enumerate(kinds)]
 
     def batch(part):
         names = ("unary", "right", "down", "constant")
@@ -183,7 +185,7 @@ def test_auto_and_graph_cut_treat_every_image_by_itself():
 
 
 def test_auto_takes_ilp_within_a_time_limit():
-    model = random_grid(1, 9, 9, signs="any", periodic=True, seed=3)
+    model = random_grid(1, 12, 12, signs="any", periodic=True, seed=3)
     model = mm.IsingGrid(0.05 * model.unary, model.right, model.down, periodic=True)
     assert mm.find_map(model).gap.item() > 0.01
     result = mm.find_map(model, time_limit_s=60)
@@ -232,7 +234,11 @@ def test_auto_takes_ilp_within_a_time_limit():
             ValueError,
             "tie must be one of 'min', 'max'; got 'any'",
         ),
-        (lambda m: mm.GraphCut()(m.unary), TypeError, "model must be an IsingGrid; got Tensor"),
+        (
+            lambda m: mm.GraphCut()(m.unary),
+            TypeError,
+            "model must be an IsingGrid or",
+        ),
         (lambda m: mm.MeanField(beta=0), ValueError, "beta must be positive and finite; got 0"),
         (lambda m: mm.MeanField(beta="1"), TypeError, "beta must be a number; got str"),
         (lambda m: mm.MeanField(tolerance=-1), ValueError, "tolerance must be positive"),
