@@ -32,24 +32,27 @@ def find_map_frustrated(model: IsingGraph, time_limit_s: float | None) -> MapRes
     """
     began = time.monotonic()
     found = Qpbo().find_map(model)
-    mask, bound = found.mask.clone(), found.lower_bound.clone()
-    status, settled = list(found.status), found.stats["persistent"]
+    host = model.to("cpu")  # where the rest runs
+    rounding = found.stats["rounding"].cpu()
+    mask, bound = (t.to("cpu", copy=True) for t in (found.mask, found.lower_bound))
+    status, settled = list(found.status), found.stats["persistent"].cpu()
     open_models = [b for b, s in enumerate(status) if s is not Status.OPTIMAL]
     methods = dict.fromkeys(open_models, "annealing")
     for done, b in enumerate(open_models):
         one = slice(b, b + 1)
-        rest = reduce_graph(model[b], settled[one], mask[one])
+        rest = reduce_graph(host[b], settled[one], mask[one])
         seconds = None
         if time_limit_s is not None:
             left = time_limit_s - (time.monotonic() - began)
             seconds = max(left, 1e-3) / (len(open_models) - done)
         part = _find_map_of_rest(rest, mask[one], seconds)
         mask[one] = rest.whole(part.mask)
-        proven = part.lower_bound - 2 * found.stats["rounding"][b]
+        proven = part.lower_bound - 2 * rounding[b]
         if part.method != "annealing":
             bound[one] = torch.maximum(bound[one], proven)
             status[b] = part.status[0]
         methods[b] = part.method
+    mask, bound = mask.to(model.device), bound.to(model.device)
     energy = model.energy(mask).detach()
     kept = (bound == found.lower_bound).nonzero().flatten()
     return replace(
@@ -76,9 +79,8 @@ def _find_map_of_rest(
     sweeps = MOST_SWEEPS
     if seconds is not None:
         sweeps = int(min(max(UPDATES_A_SECOND * seconds / model.shape[1], 1), MOST_SWEEPS))
-    found = Annealing(sweeps=sweeps).find_map(model.to("cpu"))
-    start = found.mask.to(model.device)
-    at_hand = mask[:, rest.nodes]
+    found = Annealing(sweeps=sweeps).find_map(model)
+    start, at_hand = found.mask, mask[:, rest.nodes]
     if bool(model.energy(at_hand) < model.energy(start)):
         start = at_hand
     if seconds is None:
