@@ -308,6 +308,30 @@ def test_verify_refuses_what_the_flow_does_not_prove():
     assert not replace(result, certificate=idle).verify(model)
 
 
+def test_verify_refuses_a_flow_beyond_the_capacities():
+    edges = torch.tensor([[0, 1]])
+    model = IsingGraph(torch.tensor([[2.0, -2.0]]), edges, torch.tensor([[0.5]]))
+    result = Qpbo().find_map(model)
+    assert result.energy.item() == -3.5
+    # As if the coupling could carry all of both fields: then any two equal states were optimal.
+    unit = 2 ** (int(result.stats["exponent"]) + 1)
+    none = torch.zeros(1, 2, dtype=torch.bool)
+    flow = torch.tensor([[[2 * unit], [-2 * unit]]])
+    certificate = replace(result.certificate, flow=flow, on=none, off=none)
+    bound = torch.tensor([-0.5], dtype=torch.float64)
+    forged = replace(result, mask=~none, energy=bound, lower_bound=bound, certificate=certificate)
+    assert model.energy(forged.mask).item() == -0.5
+    assert not forged.verify(model)
+
+
+def test_verify_refuses_a_bound_that_leaves_the_rounding_out():
+    model = random_graph(1, 40, 80, 0.6, seed=1)
+    result = Qpbo(lossless=False).find_map(model)
+    assert result.verify(model)
+    raised = result.lower_bound + result.stats["rounding"] / 10
+    assert not replace(result, lower_bound=raised).verify(model)
+
+
 def test_verify_refuses_a_mask_without_the_labels():
     model = random_graph(1, 30, 60, 0.6, seed=1)
     result = Qpbo().find_map(model)
