@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget import Budget, Limit, budget_limit
 from mrfmask.inference.budgeted import find_map_in_limit
 from mrfmask.inference.cftp import Cftp
@@ -31,7 +32,19 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo, Cftp)
+    for method in (
+        Exact,
+        GraphCut,
+        Strips,
+        Qpbo,
+        Ilp,
+        MeanField,
+        BeliefPropagation,
+        Gibbs,
+        Cftp,
+        Kawasaki,
+        Annealing,
+    )
 }
 
 

@@ -97,6 +97,18 @@ def entries_of(cycles):
     ]
 
 
+@pytest.mark.parametrize("length", [4, 15, 40])
+def test_long_cycles_are_found(length):
+    edges = torch.tensor([(i, (i + 1) % length) for i in range(length)])
+    for share, violated in ((0.9, 1), (1.1, 0)):
+        z = np.full(length, share / length)
+        z[2] = 1 - z[2]
+        start, edge, odd = odd_cycles(adjacency(edges, length), z, LEAST)
+        assert len(start) == violated + 1
+        assert sorted(edge.tolist()) == [*range(length)] * violated
+        assert edge[odd].tolist() == [2] * violated
+
+
 @given(graphs(clamps=False), st.integers(0, 2**32 - 1))
 def test_triangles_are_violated_and_hold_for_all_masks(model, seed):
     form = FreeForm(model).cut
