@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mrfmask.graphs.adjacency import Adjacency
 from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_lp import NONE, CutLp, Cycles, SideRow, violated_triangles
+from mrfmask.inference.cut_roof import settled_states
 from mrfmask.inference.ilp_highs import in_thread
 
 # A gap that counts as none, in units of a form whose coefficients are at most 1024.
@@ -33,8 +34,9 @@ STALLED_ROUNDS, STALLED_SHARE = 20, 0.05
 
 @dataclass(kw_only=True)
 class Tally:
-    """What was done for one image; `tolerance` is what solvers' bounds may be too high by."""
+    """What was done for one image; `tolerance` is what bounds may be too high by."""
 
+    settled: int = 0
     variables: int = 0
     constraints: int = 0
     cuts: int = 0
@@ -106,6 +108,30 @@ def minimise(
     tally: Tally,
 ) -> Found:
     """The minimum of a form, part by part; what has no time left keeps its known states."""
+    if form.is_balanced():  # Linear programs with the root's triangles are exact.
+        return _minimise_parts(form, known, deadline, finish, tally)
+    settled, on, tolerance = settled_states(form)
+    left = np.flatnonzero(~settled)
+    group = np.full(form.nodes, -1)
+    group[left] = np.arange(len(left))
+    smaller = form.contract(group, on & settled, len(left))
+    tally.tolerance += tolerance
+    tally.settled += form.nodes - len(left)
+    found = _minimise_parts(smaller, known[left], deadline, finish, tally)
+    y = on & settled
+    y[left] = found.y
+    if form.energy(y) > form.energy(known):  # by no more than the tolerance
+        y = known
+    return Found(y=y, bound=found.bound, proven=found.proven)
+
+
+def _minimise_parts(
+    form: CutForm,
+    known: Bool[np.ndarray, " nodes"],
+    deadline: float,
+    finish: Finish,
+    tally: Tally,
+) -> Found:
     y, bound, proven = known.copy(), form.offset, True
     for members, part in form.components():
         if len(members) == 1:
