@@ -67,7 +67,7 @@ class Exact(Method):
     graphs: ClassVar = True
     needs: ClassVar = (
         f"a side of at most {MOST_BITS} ({MOST_BITS // 2} on a torus), {MOST_FREE_PIXELS} free "
-        f"pixels, or an elimination order with tables of 2^{MOST_WIDTH} entries; any signs"
+        f"pixels, or tables of 2^{MOST_WIDTH}; any signs"
     )
 
     def __post_init__(self) -> None:
