@@ -17,7 +17,8 @@ from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
 from mrfmask.inference.cut_lp import NONE, SideRow
-from mrfmask.inference.cut_search import CLOSED, Found, Relaxed, Tally, minimise, relax
+from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, relax
+from mrfmask.inference.cut_search import Found, minimise
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
