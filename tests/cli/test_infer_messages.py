@@ -34,7 +34,7 @@ BAD_OPTIONS = [
     (
         "--beta 2",
         "--beta must not be given where nothing uses it; got it with --task map and --method auto. "
-        "Use --method mean_field, or leave it out.",
+        "Use --method mean_field or belief_propagation, or leave it out.",
     ),
     ("--beta 2 --method exact", "--beta must not be given where nothing uses it; got it with --ta"),
     ("--sweeps 0 --method annealing", "--sweeps must lie in 1..2147483647; got 0."),
