@@ -116,9 +116,9 @@ class BeliefPropagation(Method):
         )
 
     def find_map(self, model: IsingModel) -> MapResult:
-        """The best state of every node by its max-marginal; the bound is that of spanning forests.
+        """The best state of every node by its max-marginal, then improved over trees of nodes.
 
-        Optimal on graphs without cycles.
+        Optimal on graphs without cycles. The bound is that of spanning forests.
         """
         self.check_model(model)
         if isinstance(model, IsingGrid):
@@ -127,6 +127,7 @@ class BeliefPropagation(Method):
         from mrfmask.graphs.messages import decode
         from mrfmask.graphs.threads import each_item
         from mrfmask.inference.forest_bound import energy_bound
+        from mrfmask.inference.tree_blocks import improve_mask
 
         pairs, rho = self._graph(model)
         given = condition(model, pairs, beta=1.0)
@@ -137,6 +138,7 @@ class BeliefPropagation(Method):
 
         def run(b: int) -> None:
             decode(order, *pairs.rows, given.field[b], shared[b], rho, incoming[b], spin[b])
+            improve_mask(pairs, given.field[b], given.coupling[b], spin[b])
 
         each_item(run, len(model))
         mask = torch.from_numpy(np.where(given.state != 0, given.state, spin) > 0)
