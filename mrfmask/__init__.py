@@ -5,6 +5,7 @@ from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget_path import budget_path
+from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
@@ -12,6 +13,7 @@ from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.log_partition_bounds import LogPartitionBounds, log_partition_bounds
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.min_marginals import MinMarginals, min_marginals
 from mrfmask.inference.planar import planar_log_partition
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
@@ -29,6 +31,7 @@ __all__ = [
     "Annealing",
     "BeliefPropagation",
     "BudgetPath",
+    "Cftp",
     "Exact",
     "Gibbs",
     "GraphCut",
@@ -41,6 +44,7 @@ __all__ = [
     "MapResult",
     "Marginals",
     "MeanField",
+    "MinMarginals",
     "Qpbo",
     "Samples",
     "Status",
@@ -50,6 +54,7 @@ __all__ = [
     "load_model",
     "log_partition_bounds",
     "marginals",
+    "min_marginals",
     "planar_log_partition",
     "sample",
     "save_model",
