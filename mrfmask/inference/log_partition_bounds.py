@@ -80,15 +80,15 @@ def log_partition_bounds(
         substructures in intractable networks", NIPS 1996; Ruozzi, "The Bethe partition function of
         log-supermodular graphical models", NIPS 2012.
     """
+    graph = model.as_graph() if isinstance(model, IsingGrid) else model
     # What belief propagation takes, and where.
-    BeliefPropagation(beta=beta).check_model(model)
+    BeliefPropagation(beta=beta).check_model(graph)
     check_count("max_sweeps", max_sweeps, least=1)
     check_positive("tolerance", tolerance)
     from mrfmask.graphs.threads import each_item
     from mrfmask.inference.lower_bound import bethe_bound, evidence_bound, gauge
     from mrfmask.inference.upper_bound import upper_bound
 
-    graph = model.as_graph() if isinstance(model, IsingGrid) else model
     pairs = pairs_of(graph.edges, graph.shape[1])
     given = condition(graph, pairs, beta)
     bounds, rounding = np.empty((len(graph), 2)), np.empty((len(graph), 2))
