@@ -66,6 +66,15 @@ def test_bounds_bracket_exact_log_partition(signs):
     assert bounds.stats["lower_by"] == ["tree blocks" if signs == "any" else "Bethe"] * 2
 
 
+def test_strips_tighten_the_upper_bound_of_frustrated_grids():
+    model = random_grid(2, 7, 9, signs="any", coupling=4.0, periodic=True)
+    grid, graph = mm.log_partition_bounds(model), mm.log_partition_bounds(model.as_graph())
+    exact = mm.Exact().marginals(model).log_partition
+    assert brackets(grid, exact)
+    assert brackets(graph, exact)
+    assert (grid.upper - exact < 0.5 * (graph.upper - exact)).all()
+
+
 def test_bounds_meet_on_trees():
     generator = torch.Generator().manual_seed(1)
     parents = [int(torch.randint(v, (1,), generator=generator)) for v in range(1, 16)]
