@@ -20,7 +20,7 @@ SWEEPS_A_ROUND = 20
 DAMPING = 0.3
 FIRST_STEP, LEAST_STEP = 0.5, 1e-3
 # Of the potentials, where the rest is bounded by its largest score.
-SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05)
+SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
 
 
 @dataclass

@@ -75,6 +75,16 @@ def test_strips_tighten_the_upper_bound_of_frustrated_grids():
     assert (grid.upper - exact < 0.5 * (graph.upper - exact)).all()
 
 
+def test_bounds_bracket_at_low_temperature():
+    model = random_grid(2, 3, 4, signs="any", coupling=2.0, dtype=torch.float64)
+    for beta in (10.0, 1000.0):
+        bounds, exact = mm.log_partition_bounds(model, beta), enumerated(model, beta)
+        assert brackets(bounds, exact)
+        # At worst all 12 pixels are free at the lowest energy, which strips find to 1e-9.
+        lowest = torch.tensor([enumerate_image(model, b).minimum() for b in range(2)])
+        assert (bounds.upper <= 12 * np.log(2) - beta * lowest + 1e-4).all()
+
+
 def test_bounds_meet_on_trees():
     generator = torch.Generator().manual_seed(1)
     parents = [int(torch.randint(v, (1,), generator=generator)) for v in range(1, 16)]
