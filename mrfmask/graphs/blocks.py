@@ -55,6 +55,41 @@ def _grow(start, node, edge, weight):
 
 
 @compiled
+def improve(start, node, edge, order, parent, link, field, coupling, spin):
+    """Every block in turn takes its best states given the others'; never raises the energy.
+
+    Returns whether a state changed. Nodes keep their state where both are as good.
+    """
+    nodes = len(order)
+    own, total, up = np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    block = np.full(nodes, -1)
+    changed = False
+    first = 0
+    while first < nodes:
+        end = first + 1
+        while end < nodes and parent[order[end]] >= 0:
+            end += 1
+        members = order[first:end]
+        for v in members:
+            block[v] = first
+        for v in members:
+            own[v] = field[v]
+            for e in range(start[v], start[v + 1]):
+                if block[node[e]] != first:
+                    own[v] += coupling[edge[e]] * spin[node[e]]
+        climb(members, parent, link, own, coupling, True, total, up)
+        for v in members:
+            pull = total[v]
+            if parent[v] >= 0:
+                pull += coupling[link[v]] * spin[parent[v]]
+            if pull * spin[v] < 0:
+                spin[v] = -spin[v]
+                changed = True
+        first = end
+    return changed
+
+
+@compiled
 def ascend(start, node, edge, order, parent, link, field, coupling, mean, tolerance, max_sweeps):
     """Block after block gets its exact means in the field of the others; means change in place.
 

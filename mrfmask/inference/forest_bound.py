@@ -12,6 +12,8 @@ Reference:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
@@ -29,7 +31,7 @@ from mrfmask.inference.message_passing import pass_messages
 from mrfmask.inference.pseudo_marginals import totals
 
 # Of the messages that improve the bound of a mask.
-FEW_SWEEPS = 30
+FEW_SWEEPS = 100
 
 
 class Split:
@@ -82,17 +84,29 @@ class Split:
         return own
 
 
-def energy_bound(
-    pairs: Pairs, given: Conditioned
-) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """A lower bound on the energy of every mask, less rounding; and how much that is.
+@dataclass(frozen=True)
+class EnergyBound:
+    """What `energy_bound` gives.
 
-    The models are conditioned with beta 1.
+    Attributes:
+        bound: (batch,) no mask of the model has a lower energy.
+        rounding: (batch,) what of that is allowed for rounding.
+        incoming: (batch, entries) messages of the split.
+        rho: (pairs,) how often its forests have each pair.
     """
+
+    bound: Float[np.ndarray, " batch"]
+    rounding: Float[np.ndarray, " batch"]
+    incoming: Float[np.ndarray, "batch entries"]
+    rho: Float[np.ndarray, " pairs"]
+
+
+def energy_bound(pairs: Pairs, given: Conditioned) -> EnergyBound:
+    """A lower bound on the energy of every mask, for models conditioned with beta 1."""
     forests = covering_forests(pairs)
     split = Split(pairs, forests, np.full(len(forests), 1 / len(forests)))
     incoming, _, _ = pass_messages(
-        pairs, split.rho, given.field, given.coupling, True, damping=0.3, max_sweeps=FEW_SWEEPS
+        pairs, split.rho, given.field, given.coupling, True, damping=0.5, max_sweeps=FEW_SWEEPS
     )
     bound, rounding = np.empty((2, len(given.field)))
 
@@ -105,4 +119,4 @@ def energy_bound(
         bound[b] = -(score + given.constant[b] + clamped) - rounding[b]
 
     each_item(run, len(bound))
-    return bound, rounding
+    return EnergyBound(bound, rounding, incoming, split.rho)

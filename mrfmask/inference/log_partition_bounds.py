@@ -15,9 +15,10 @@ from mrfmask.graphs.pairs import pairs_of
 from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.conditioned import condition
 from mrfmask.inference.method import check_count, check_positive
+from mrfmask.inference.strips import strip_dual
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
-from mrfmask.result import Status
+from mrfmask.result import ROUNDING, Status
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,8 +55,9 @@ def log_partition_bounds(
     Bethe free energy, which is then a lower bound and usually much closer. Above: the model split
     among spanning forests, ``log Z <= sum_t w_t log Z_t``, each exact in two passes; messages
     improve the split, and conditional gradient the forests. On graphs without cycles both are log
-    Z. Strong couplings of both signs leave the upper bound loose: forests do not see the cycles
-    that cannot be satisfied.
+    Z. Strong couplings of both signs leave that loose: forests do not see the cycles that cannot
+    be satisfied. On grids a part of the model is therefore bounded by its lowest energy, from
+    strips of rows, which do.
 
     Args:
         model: IsingGrid or IsingGraph on the CPU, any signs, clamps, diagonals or boundaries.
@@ -80,23 +82,32 @@ def log_partition_bounds(
         substructures in intractable networks", NIPS 1996; Ruozzi, "The Bethe partition function of
         log-supermodular graphical models", NIPS 2012.
     """
+    graph = model.as_graph() if isinstance(model, IsingGrid) else model
     # What belief propagation takes, and where.
-    BeliefPropagation(beta=beta).check_model(model)
+    BeliefPropagation(beta=beta).check_model(graph)
     check_count("max_sweeps", max_sweeps, least=1)
     check_positive("tolerance", tolerance)
     from mrfmask.graphs.threads import each_item
     from mrfmask.inference.lower_bound import bethe_bound, evidence_bound, gauge
-    from mrfmask.inference.upper_bound import upper_bound
+    from mrfmask.inference.upper_bound import cooled, upper_bound
 
-    graph = model.as_graph() if isinstance(model, IsingGrid) else model
     pairs = pairs_of(graph.edges, graph.shape[1])
     given = condition(graph, pairs, beta)
     bounds, rounding = np.empty((len(graph), 2)), np.empty((len(graph), 2))
     traces, lower_by, status = ([None] * len(graph) for _ in range(3))
 
+    lowest = None
+    if isinstance(model, IsingGrid) and not model.has_diagonals:
+        lowest = strip_dual(model).lower_bound.numpy()
+
     def run(b: int) -> None:
         potentials = (pairs, given.field[b], given.coupling[b])
         above = upper_bound(*potentials, tolerance, max_sweeps)
+        if lowest is not None:
+            clamps = np.log(2.0) * (given.state[b] != 0).sum()
+            off = ROUNDING * (1 + beta * abs(lowest[b])) + given.rounding[b]
+            score = off - beta * lowest[b] - given.constant[b] - clamps
+            above = cooled(above, score, *potentials, tolerance, max_sweeps)
         found = {"tree blocks": evidence_bound(*potentials, above.mean, 0.01 * tolerance)}
         sign = gauge(pairs, given.coupling[b])
         if sign is not None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from mrfmask.graphs.blocks import ascend, single_blocks, tree_blocks
+from mrfmask.graphs.blocks import ascend, single_blocks
 from mrfmask.graphs.forests import EPSILON, Forest, heaviest_forest
 from mrfmask.graphs.pairs import Pairs
 from mrfmask.inference.message_passing import pass_messages
 from mrfmask.inference.pseudo_marginals import totals
+from mrfmask.inference.tree_blocks import random_blocks
 
 # Of coordinate ascent and of belief propagation; what counts is the bound, not the last digit.
 MOST_SWEEPS = 500
-PARTITIONS = 4
 # Shares of the potentials, from nearly independent nodes to the model itself.
 TEMPERATURES = np.geomspace(0.02, 1.0, 24)
 
@@ -38,10 +38,7 @@ def evidence_bound(
     seed.
     """
     chance = np.random.default_rng(0)
-    partitions = [
-        tree_blocks(pairs, np.abs(coupling) * chance.random(len(coupling)))
-        for _ in range(PARTITIONS)
-    ]
+    partitions = random_blocks(pairs, coupling, chance)
     starts = []
     for start in (np.tanh(field), np.ones_like(field), -np.ones_like(field), mean):
         starts.append(start.copy())

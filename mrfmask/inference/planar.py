@@ -120,7 +120,7 @@ def _check(model: IsingGrid) -> None:
             "model must have open boundaries; got periodic=True. A torus is not planar: use exact "
             "or log_partition_bounds."
         )
-    if len(model.edges) != model.right[:1].numel() + model.down[:1].numel() and len(model):
+    if model.has_diagonals:
         raise ValueError(
             "model must have no diagonals; got some. They cross: use exact or log_partition_bounds."
         )

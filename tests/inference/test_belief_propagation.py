@@ -12,7 +12,7 @@ from graph_models import SIGNS, graphs, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import enumerate_image
-from strategies import ODD, TIED
+from strategies import ODD, TIED, grids
 
 import mrfmask as mm
 from mrfmask import BeliefPropagation, IsingGraph, Status
@@ -89,6 +89,17 @@ def test_parallel_edges_count_as_one():
     one, two = (BeliefPropagation().marginals(m) for m in (model, double))
     assert torch.equal(one.probability, two.probability)
     assert torch.equal(two.pairwise, one.pairwise.repeat(1, 2))
+
+
+@given(grids(diagonals=True))
+def test_grid_has_the_beliefs_of_its_graph(model):
+    on_grid, on_graph = (
+        BeliefPropagation(max_sweeps=50).marginals(m) for m in (model, model.as_graph())
+    )
+    assert torch.equal(on_grid.probability.flatten(1), on_graph.probability)
+    assert torch.equal(on_grid.log_partition, on_graph.log_partition)
+    couplings = [getattr(on_grid, name).flatten(1) for name in model.couplings]
+    assert torch.equal(torch.cat(couplings, dim=1), on_graph.pairwise)
 
 
 def test_schedules_and_damping_reach_the_same_beliefs():

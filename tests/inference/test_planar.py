@@ -114,6 +114,7 @@ def test_planar_log_partition_brackets():
     [
         (random_grid(1, 3, 3), 1.0, ValueError, "model must have unaries of 0 and no clamps; got"),
         (random_grid(1, 3, 3, periodic=True), 1.0, ValueError, "model must have open boundaries"),
+        (random_grid(1, 3, 3, diagonals=True), 1.0, ValueError, "model must have no diagonals"),
         (random_grid(1, 3, 3).as_graph(), 1.0, TypeError, "model must be an IsingGrid; got Ising"),
         (uniform(2, 2, 1.0), -1.0, ValueError, "beta must be positive and finite; got -1.0"),
     ],
