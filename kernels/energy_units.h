@@ -15,23 +15,28 @@ struct EnergyUnits {
 };
 
 #ifndef __CUDACC_RTC__
-// Terms are sums of at most five potentials. For the host.
-inline EnergyUnits energy_units(const Grid& g) {
-  const auto largest_bits = [](const float* from, int64_t count, uint32_t largest) {
-    for (int64_t i = 0; i < count; ++i) {
-      const uint32_t bits = float_bits(from[i]) & 0x7fffffffu;
-      const uint32_t finite = bits < 0x7f800000u ? bits : 0u;
-      largest = finite > largest ? finite : largest;
-    }
-    return largest;
-  };
+// For the host: the bits of the largest finite size of `count` potentials, or `largest`.
+inline uint32_t largest_bits(const float* from, int64_t count, uint32_t largest) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = float_bits(from[i]) & 0x7fffffffu;
+    const uint32_t finite = bits < 0x7f800000u ? bits : 0u;
+    largest = finite > largest ? finite : largest;
+  }
+  return largest;
+}
+
+inline uint32_t largest_potential_bits(const Grid& g) {
   const int64_t height = g.height, width = g.width;
   uint32_t largest = float_bits(0x1p-55f);  // smaller potentials count 0
   largest = largest_bits(g.unary, height * width, largest);
   largest = largest_bits(g.right, height * right_columns(g), largest);
-  largest = largest_bits(g.down, down_rows(g) * width, largest);
+  return largest_bits(g.down, down_rows(g) * width, largest);
+}
+
+// Terms are sums of at most five potentials, of which `largest` has the bits of the largest.
+inline EnergyUnits units_for(const Grid& g, uint32_t largest) {
   int32_t pixel_bits = 0;
-  while ((int64_t{1} << pixel_bits) < height * width) ++pixel_bits;
+  while ((int64_t{1} << pixel_bits) < static_cast<int64_t>(g.height) * g.width) ++pixel_bits;
   const int32_t spare = pixel_bits > 11 ? pixel_bits - 11 : 0;
   // All terms are below 2^(exponent + 4).
   const int32_t exponent = static_cast<int32_t>(largest >> 23) - 127;
@@ -39,6 +44,8 @@ inline EnergyUnits energy_units(const Grid& g) {
   return EnergyUnits{bits_float(static_cast<uint32_t>(127 - unit) << 23),
                      __builtin_ldexp(1.0, unit)};
 }
+
+inline EnergyUnits energy_units(const Grid& g) { return units_for(g, largest_potential_bits(g)); }
 
 #endif
 

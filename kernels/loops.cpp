@@ -3,15 +3,12 @@
 
 #include "energy.h"
 #include "kawasaki.h"
-#include "mean_field.h"
+#include "starts.h"
 #ifdef __AVX2__
 #include "chains_run.h"
 #include "gibbs_run.h"
 #include "packed_mean_field.h"
 #endif
-
-#define MRFMASK_STRING_OF(name) #name
-#define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
 
 namespace mrfmask {
 namespace MRFMASK_ISA {
@@ -41,42 +38,9 @@ double energy(const Grid& g, const EnergyUnits& units, const uint8_t* mask) {
   return -static_cast<double>(total) * units.energy;
 }
 
-// Adds 1 where the two pixels of a coupling are equal.
-template <typename Output>
-void count_equal(const Grid& g, const Output& out) {
-  const uint8_t* mask = out.mask;
-  const int64_t columns = right_columns(g);
-  for (int64_t y = 0; y < g.height; ++y) {
-    const uint8_t* here = mask + y * g.width;
-    for (int64_t x = 0; x < columns; ++x) {
-      out.right_equal[y * columns + x] += here[x] == here[x + 1 < g.width ? x + 1 : 0];
-    }
-  }
-  for (int64_t y = 0; y < down_rows(g); ++y) {
-    const uint8_t* here = mask + y * g.width;
-    const uint8_t* below = mask + (y + 1 < g.height ? y + 1 : 0) * g.width;
-    for (int64_t x = 0; x < g.width; ++x) out.down_equal[y * g.width + x] += here[x] == below[x];
-  }
-}
-
-// Sets what `out` holds of one chain to its start.
-void start_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out) {
-  const Stream stream{run.key, run.stream, run.chain};
-  LastBlock last;
-  for (int32_t y = 0; y < g.height; ++y) {
-    for (int32_t parity = 0; parity < 2; ++parity) {
-      for (int32_t x = parity; x < g.width; x += 2) {
-        const int64_t i = static_cast<int64_t>(y) * g.width + x;
-        if (run.start_given && !is_clamp(g.unary[i])) continue;
-        out.mask[i] = gibbs_start(g, y, x, stream, last);
-      }
-    }
-  }
-}
-
 // One chain from its start; the caller zeroes the counts.
 void gibbs_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Poll poll) {
-  start_chain(g, run, out);
+  start_chain(g, run, out.mask);
 #ifdef __AVX2__
   if (can_pack(g)) return packed_gibbs(g, run, out, poll);
 #endif
@@ -98,7 +62,7 @@ void gibbs_chain(const Grid& g, const GibbsRun& run, const GibbsOutput& out, Pol
     if (sweep < run.burn_in) continue;
     const int64_t kept = sweep - run.burn_in;
     for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
-    if (run.keep_pairs) count_equal(g, out);
+    if (run.keep_pairs) count_equal(g, out.mask, out.right_equal, out.down_equal);
     out.energies[kept] = energy(g, units, out.mask);
     if (out.best_mask && (kept == 0 || out.energies[kept] < best)) {
       best = out.energies[kept];
@@ -145,7 +109,7 @@ void kawasaki_chain(const Grid& g, const KawasakiRun& run, KawasakiOutput& out, 
     if (sweep < run.burn_in) continue;
     for (int64_t i = 0; i < pixels; ++i) out.mask[i] = e.spins[i] > 0;
     for (int64_t i = 0; i < pixels; ++i) out.counts[i] += out.mask[i];
-    if (run.keep_pairs) count_equal(g, out);
+    if (run.keep_pairs) count_equal(g, out.mask, out.right_equal, out.down_equal);
     out.energies[sweep - run.burn_in] = energy_of(g, units, e.spins);
     out.exchanges += exchanges;
   }
@@ -166,16 +130,9 @@ bool one_exchange(const Grid& g, double beta, const uint32_t* draws, uint8_t* ma
 
 void mean_field_image(const Grid& g, const MeanFieldRun& run, MeanFieldOutput& out, Poll poll) {
   const float rate = log2_odds_rate(run.beta);
-  const int64_t pixels = static_cast<int64_t>(g.height) * g.width;
-  for (int64_t i = 0; i < pixels; ++i) {
-    // Without a start: the means of the model without couplings. Clamped pixels are exact at once.
-    const bool clamped = is_clamp(g.unary[i]);
-    out.mean[i] = run.start_given && !clamped
-                      ? mean_field_start(out.mean[i])
-                      : mean_from_log2_odds(clamped ? g.unary[i] : rate * flush(g.unary[i]));
-  }
+  start_means(g, run, out.mean);
   out.sweeps = 0;
-  out.change = pixels > 0 ? INFINITY : 0.0f;
+  out.change = static_cast<int64_t>(g.height) * g.width > 0 ? INFINITY : 0.0f;
 #ifdef __AVX2__
   if (can_pack(g)) return packed_mean_field(g, run, out, poll);
 #endif

@@ -4,6 +4,10 @@
 
 #include "grid.h"
 
+// A macro's value as a string: the name of an instruction set.
+#define MRFMASK_STRING_OF(name) #name
+#define MRFMASK_STRING(name) MRFMASK_STRING_OF(name)
+
 namespace mrfmask {
 
 // Called between sweeps; may throw to stop the run.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mrfmask.directions import place, reach
+
 # Larger values would overflow float32 sums; nobody means them.
 LARGEST_POTENTIAL = 2.0**100
 
@@ -54,7 +56,7 @@ def check_tensors(unary: Tensor, **couplings: Tensor) -> None:
             )
 
 
-def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> None:
+def check_shapes(unary: Tensor, periodic: bool, **couplings: Tensor) -> None:
     """Raises unless the shapes fit (batch, height, width) and open or wrapped boundaries."""
     if not isinstance(periodic, bool):
         raise TypeError(f"periodic must be a bool; got {type(periodic).__name__}. Use True.")
@@ -72,13 +74,13 @@ def check_shapes(unary: Tensor, right: Tensor, down: Tensor, periodic: bool) -> 
     columns = width if periodic and width > 1 else width - 1
     rows = height if periodic and height > 1 else height - 1
     kind = "periodic" if periodic else "open"
-    expected = {"right": (right, (batch, height, columns)), "down": (down, (batch, rows, width))}
-    for name, (tensor, shape) in expected.items():
+    for name, tensor in couplings.items():
+        down, across = reach(name)
+        shape = (batch, rows if down else height, columns if across else width)
         if tuple(tensor.shape) != shape:
             raise ValueError(
                 f"{name} must have shape {shape} for {kind} grids of {height}x{width}; got "
-                f"{tuple(tensor.shape)}. right[b, y, x] couples (y, x)-(y, x+1), down[b, y, x] "
-                "couples (y, x)-(y+1, x)."
+                f"{tuple(tensor.shape)}. {', '.join(place(one) for one in couplings)}."
             )
 
 

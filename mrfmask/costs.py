@@ -6,19 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mrfmask.directions import DIRECTIONS, reach
+
 
 def terms_from_costs(
-    unary: Float[Tensor, "batch height width 2"],
-    right: Float[Tensor, "batch height width-1 2 2"],
-    down: Float[Tensor, "batch height-1 width 2 2"],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The unary, right, down and constant of the Ising grid with the same energies.
+    unary: Float[Tensor, "batch height width 2"], tables: dict[str, Tensor], periodic: bool
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The unary, constant and couplings of the Ising grid with the same energies.
 
     A table of two states is ``a + b x_i + c x_j + d x_i x_j`` exactly: ``-d`` is the coupling,
     ``-b`` and ``-c`` join the unaries, ``a`` joins the constant. Arguments and errors are those of
-    `IsingGrid.from_costs`.
+    `IsingGrid.from_costs`; `tables` are (batch, rows, columns, 2, 2), by name.
     """
-    _check_tables(unary, right, down)
+    _check_tables(unary, tables)
     costs = unary.to(torch.float64)
     forbidden = torch.isposinf(costs)
     if forbidden.all(dim=-1).any():
@@ -33,20 +33,20 @@ def terms_from_costs(
     linear = torch.where(clamped, 0.0, (on - off) / 2)
     constant = torch.where(clamped, on + off, (on + off) / 2).sum(dim=(1, 2))
     couplings = {}
-    for name, table, side in (("right", right, 2), ("down", down, 1)):
-        mean, first, second, product = _ising_terms(table.to(torch.float64))
+    for name, table in tables.items():
+        mean, first, second, product = ising_terms(table.to(torch.float64))
         constant = constant + mean.sum(dim=(1, 2))
-        linear = _add_linear(linear, first, second, side)
-        couplings[name] = -product
+        for part, (dy, dx) in zip((first, second), DIRECTIONS[name], strict=True):
+            linear = linear + _padded(part, linear).roll((dy, dx), (1, 2))
+        couplings[name] = (-product).to(unary.dtype)
     # x_i of a clamped pixel is known, so its linear term is a constant.
     state = torch.where(forbidden[..., 1], -1.0, 1.0).to(torch.float64)
     constant = constant + torch.where(clamped, linear * state, 0.0).sum(dim=(1, 2))
-    dtype = unary.dtype
-    ising_unary = torch.where(clamped, state * torch.inf, -linear).to(dtype)
-    return ising_unary, couplings["right"].to(dtype), couplings["down"].to(dtype), constant
+    ising_unary = torch.where(clamped, state * torch.inf, -linear).to(unary.dtype)
+    return ising_unary, constant, couplings
 
 
-def _ising_terms(table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def ising_terms(table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Coefficients (a, b, c, d) of table(x, z) = a + b x + c z + d x z."""
     c00, c01, c10, c11 = table.flatten(-2).unbind(dim=-1)
     mean = (c00 + c01 + c10 + c11) / 4
@@ -56,17 +56,14 @@ def _ising_terms(table: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return mean, first, second, product
 
 
-def _add_linear(linear: Tensor, first: Tensor, second: Tensor, side: int) -> Tensor:
-    """Adds the linear terms of both ends of the couplings along dimension `side` to the pixels."""
-    missing = linear.shape[side] - first.shape[side]
-    padding = [0, missing] if side == 2 else [0, 0, 0, missing]
-    first = torch.nn.functional.pad(first, padding)
-    second = torch.nn.functional.pad(second, padding)
-    return linear + first + second.roll(1, dims=side)
+def _padded(part: Tensor, pixels: Tensor) -> Tensor:
+    """Zeros to the right and below, up to the size of `pixels`."""
+    rows, columns = (pixels.shape[side] - part.shape[side] for side in (1, 2))
+    return torch.nn.functional.pad(part, [0, columns, 0, rows])
 
 
-def _check_tables(unary: Tensor, right: Tensor, down: Tensor) -> None:
-    for name, table, dims in (("unary", unary, 4), ("right", right, 5), ("down", down, 5)):
+def _check_tables(unary: Tensor, tables: dict[str, Tensor]) -> None:
+    for name, table, dims in (("unary", unary, 4), *((n, t, 5) for n, t in tables.items())):
         states = (2,) * (dims - 3)
         if not isinstance(table, Tensor) or not table.is_floating_point():
             got = table.dtype if isinstance(table, Tensor) else type(table).__name__
@@ -78,11 +75,10 @@ def _check_tables(unary: Tensor, right: Tensor, down: Tensor) -> None:
                 "over the states off, on."
             )
     batch, height, width, _ = unary.shape
-    for name, table, fits in (
-        ("right", right, [(batch, height, width - 1), (batch, height, width)]),
-        ("down", down, [(batch, height - 1, width), (batch, height, width)]),
-    ):
-        if tuple(table.shape[:3]) not in fits:
+    for name, table in tables.items():
+        dy, dx = reach(name)
+        fits = [(batch, height - dy, width - dx), (batch, height, width)]
+        if not all(n in sides for n, *sides in zip(table.shape[:3], *fits, strict=True)):
             raise ValueError(
                 f"{name} must have shape {(*fits[0], 2, 2)} for open grids of {height}x{width}, "
                 f"{(*fits[1], 2, 2)} for periodic ones; got {tuple(table.shape)}. One table a "
@@ -93,7 +89,7 @@ def _check_tables(unary: Tensor, right: Tensor, down: Tensor) -> None:
             "unary must hold finite costs or +inf (a forbidden state); got NaN or -inf. "
             "Costs are minimised."
         )
-    for name, table in (("right", right), ("down", down)):
+    for name, table in tables.items():
         if not torch.isfinite(table).all():
             raise ValueError(
                 f"{name} must hold finite costs; got NaN or inf. Forbid states through unary."

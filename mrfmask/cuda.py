@@ -17,6 +17,10 @@ KERNELS = PACKAGE / "kernels" if (PACKAGE / "kernels").is_dir() else PACKAGE.par
 OPTIONS = ("--std=c++17", "--fmad=false")
 # Files whose name is not the beginning of their kernels' names, by kernel.
 FILES = {
+    "diagonal_gibbs_colour": "diagonal_gibbs",
+    "diagonal_gibbs_count_equal": "diagonal_gibbs",
+    "diagonal_gibbs_energy": "diagonal_gibbs",
+    "diagonal_mean_field_colour": "diagonal_mean_field",
     "gibbs_start": "gibbs_half_sweep",
     "gibbs_count": "gibbs_half_sweep",
     "gibbs_count_equal": "gibbs_half_sweep",

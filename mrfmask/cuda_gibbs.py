@@ -140,17 +140,19 @@ class GibbsRun:
             np.int32(sweeps),
         )
 
-    def _half_sweeps(self) -> None:
-        parts = -(-self.height * self.width // PIXEL_THREADS)
-        partial = torch.empty(self.items * parts, dtype=torch.int64, device=self.masks.device)
+    @property
+    def colours(self) -> int:
+        """Launches of a sweep, where there is one a colour."""
         odd = (self.width > 1 and self.width % 2) or (self.height > 1 and self.height % 2)
-        colours = 3 if self.periodic and odd else 2
+        return 3 if self.periodic and odd else 2
+
+    def _colour(self, *arguments) -> None:
+        self._pixels("gibbs_half_sweep", self.items, *self.potentials, *arguments)
+
+    def _half_sweeps(self) -> None:
         for sweep in range(self.total):
-            for colour in range(colours):
-                self._pixels(
-                    "gibbs_half_sweep",
-                    self.items,
-                    *self.potentials,
+            for colour in range(self.colours):
+                self._colour(
                     *self.shape,
                     self.rates,
                     np.int32(self.total),
@@ -168,18 +170,24 @@ class GibbsRun:
             self.launcher.launch(
                 "gibbs_count", blocks, PIXEL_THREADS, 0, self.masks, states, self.counts
             )
-            self._pixels(
-                "gibbs_energy",
-                self.items,
-                *self.potentials,
-                *self.shape,
-                self.units,
-                self.masks,
-                partial,
-                shared_bytes=32 * 8,
-            )
-            self._sum_energies(partial, parts, 1, kept)
+            self._energy(kept)
             self._after_kept(kept)
+
+    def _energy(self, kept: int) -> None:
+        """Notes the energy of the states after a kept sweep."""
+        parts = -(-self.height * self.width // PIXEL_THREADS)
+        partial = torch.empty(self.items * parts, dtype=torch.int64, device=self.masks.device)
+        self._pixels(
+            "gibbs_energy",
+            self.items,
+            *self.potentials,
+            *self.shape,
+            self.units,
+            self.masks,
+            partial,
+            shared_bytes=32 * 8,
+        )
+        self._sum_energies(partial, parts, 1, kept)
 
     def _sum_energies(self, partial: Tensor, parts: int, columns: int, first_column: int) -> None:
         numbers = (parts, columns, self.energies.shape[2], first_column)

@@ -94,18 +94,23 @@ class MeanFieldRun:
         blocks = -(-self.height * self.width // PIXEL_THREADS) * self.images
         self.launcher.launch(kernel, blocks, PIXEL_THREADS, 0, *arguments)
 
-    def _half_sweeps(self) -> None:
+    @property
+    def colours(self) -> int:
+        """Launches of a sweep, where there is one a colour."""
         odd = (self.width > 1 and self.width % 2) or (self.height > 1 and self.height % 2)
+        return 3 if self.periodic and odd else 2
+
+    def _colour(self, *arguments) -> None:
+        self._pixels("mean_field_half_sweep", *self.potentials, *self.shape, *arguments)
+
+    def _half_sweeps(self) -> None:
         new_change = torch.zeros(self.images, dtype=torch.int32, device=self.mean.device)
         most, tolerance = self.limits
         for sweep in range(int(most)):
             if sweep % LAUNCHES_A_LOOK == 0 and self._all(~(self.change > float(tolerance))):
                 return
-            for colour in range(3 if self.periodic and odd else 2):
-                self._pixels(
-                    "mean_field_half_sweep",
-                    *self.potentials,
-                    *self.shape,
+            for colour in range(self.colours):
+                self._colour(
                     self.rates,
                     *self.limits,
                     self.sweeps,

@@ -44,6 +44,10 @@ class Plan:
         return across * down, 2 * sweeps if down > 1 else 0, 1 if across > 1 else 0
 
 
+# A launch a colour, for what no other kind of kernel takes.
+HALF_SWEEPS = Plan(Kind.HALF_SWEEPS, 0, 0, 0, 0, 0, 0)
+
+
 def blocks_of(width: int) -> int:
     """Column blocks of 16 pixels."""
     return -(-width // 16)
@@ -59,11 +63,11 @@ def log2_odds_rates(beta: Tensor) -> Tensor:
     return (2.0 * beta.to(torch.float64) * 1.4426950408889634).clamp(max=2.0**100).float()
 
 
-def energy_units(unary: Tensor, right: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+def energy_units(unary: Tensor, *couplings: Tensor) -> tuple[Tensor, Tensor]:
     """Units in an energy of 1 (float32) and the energy of one unit (float64), as energy_units.h."""
     images, height, width = unary.shape
     largest = torch.full((images,), 2.0**-55, device=unary.device)
-    for potentials in (unary, right, down):
+    for potentials in (unary, *couplings):
         if potentials[0:1].numel():
             finite = torch.where(torch.isinf(potentials), 0.0, potentials.abs())
             largest = torch.maximum(largest, finite.flatten(1).amax(dim=1))

@@ -1,9 +1,4 @@
-"""Read and write models and pictures. Files appear whole or not at all; nothing is ever unpickled.
-
-A model file, .safetensors or .npz, holds the tensors ``unary``, ``right`` and ``down``, and may
-hold ``constant`` (zeros if left out), ``periodic`` (false) and ``version`` (1). Files that other
-programs write with those names are welcome.
-"""
+"""Files appear whole or not at all; pictures are read and written."""
 
 from __future__ import annotations
 
@@ -17,16 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import safetensors.torch
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mrfmask.model import IsingGrid
-
-FORMAT_VERSION = 1
-MODEL_SUFFIXES = (".safetensors", ".npz")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # 3 float32 channels of this many pixels are 1.5 GiB; a small file can claim far more.
 LARGEST_PICTURE = 2**27
@@ -34,9 +24,6 @@ LARGEST_PICTURE = 2**27
 PART_PREFIX, PART_SUFFIX = ".mrfmask-", ".part"
 # A light, saturated blue stands off from skin, leaves, wood and stone.
 TINT = (0.10, 0.55, 1.00)
-
-_REQUIRED = ("unary", "right", "down")
-_OPTIONAL = ("constant", "periodic", "version")
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> None:
@@ -70,77 +57,6 @@ def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], None]) -> N
         raise
 
 
-def save_model(model: IsingGrid, path: str | os.PathLike) -> None:
-    """Writes a model, with its dtype, to a file that `load_model` reads.
-
-    Args:
-        model: on any device.
-        path: ends in .safetensors or .npz, which decides the format.
-
-    Raises:
-        TypeError: `model` is no IsingGrid.
-        ValueError: the suffix is another one.
-        FileNotFoundError: the folder does not exist.
-
-    Example:
-        >>> import torch, mrfmask as mm
-        >>> model = mm.IsingGrid(torch.ones(1, 2, 2), torch.ones(1, 2, 1), torch.ones(1, 1, 2))
-        >>> mm.save_model(model, "model.safetensors")  # doctest: +SKIP
-    """
-    if not isinstance(model, IsingGrid):
-        raise TypeError(
-            f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials."
-        )
-    suffix = _model_suffix(path)
-    tensors = {name: getattr(model, name) for name in (*_REQUIRED, "constant")}
-    tensors["periodic"] = torch.tensor(model.periodic)
-    tensors["version"] = torch.tensor(FORMAT_VERSION)
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    if suffix == ".npz":
-        arrays = {name: t.numpy() for name, t in tensors.items()}
-        write_whole(path, lambda file: np.savez(file, **arrays))
-    else:
-        content = safetensors.torch.save(tensors)
-        write_whole(path, lambda file: file.write(content))
-
-
-def load_model(path: str | os.PathLike) -> IsingGrid:
-    """Reads a model from a .safetensors or .npz file, on the CPU, with the dtype it was saved in.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: another suffix, a file that is broken or of another kind or version, a tensor
-            that is missing or unknown, or potentials that make no model.
-    """
-    suffix = _model_suffix(path)
-    _check_exists(path)
-    read = _read_npz if suffix == ".npz" else _read_safetensors
-    try:
-        tensors = read(Path(path))
-    # Damaged files make the parsers raise almost anything: BadZipFile, EOFError, KeyError,
-    # MemoryError, SafetensorError, zlib.error, ...
-    except Exception as error:
-        raise ValueError(
-            f"path must be a {suffix} file that can be read; got {str(path)!r}: "
-            f"{reason(error)}. Save the model again with save_model."
-        ) from error
-    _check_names(path, tensors)
-    periodic = tensors.get("periodic", torch.tensor(False))
-    if periodic.dtype != torch.bool or periodic.numel() != 1:
-        raise ValueError(
-            f"periodic in {str(path)!r} must be one bool; got {periodic.dtype} of shape "
-            f"{tuple(periodic.shape)}. Leave it out for an open grid."
-        )
-    try:
-        return IsingGrid(
-            *(tensors[name] for name in _REQUIRED), tensors.get("constant"), periodic.item()
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"path must hold potentials that make a model; got {str(path)!r}: {error}"
-        ) from error
-
-
 def read_picture(path: str | os.PathLike) -> Float[Tensor, "3 height width"]:
     """Reads a PNG or JPEG picture as RGB in [0, 1], turned the way its EXIF data says.
 
@@ -152,7 +68,7 @@ def read_picture(path: str | os.PathLike) -> Float[Tensor, "3 height width"]:
         FileNotFoundError: there is no such file.
         ValueError: the file is empty, broken, no PNG or JPEG, or has over 2^27 pixels.
     """
-    _check_exists(path)
+    check_exists(path)
     path = Path(path)
     if path.stat().st_size == 0:
         raise ValueError(
@@ -269,60 +185,14 @@ def _to_tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _read_npz(path: Path) -> dict[str, Tensor]:
-    # Given a path, NumPy would leave the file open when it cannot read it.
-    with open(path, "rb") as file:
-        arrays = np.load(file, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise ValueError("it holds a single array")
-        native = {n: arrays[n].astype(arrays[n].dtype.newbyteorder("=")) for n in arrays.files}
-    return {name: torch.from_numpy(array) for name, array in native.items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    # Read whole rather than mapped: a mapped file that shrinks later would kill the process.
-    return safetensors.torch.load(path.read_bytes())
-
-
-def _check_names(path: str | os.PathLike, tensors: dict[str, Tensor]) -> None:
-    version = tensors.get("version", torch.tensor(FORMAT_VERSION))
-    if version.numel() != 1 or version.item() != FORMAT_VERSION:
-        raise ValueError(
-            f"version in {str(path)!r} must be {FORMAT_VERSION}; got {version.tolist()}. "
-            "Install the mrfmask that wrote the file."
-        )
-    missing = [name for name in _REQUIRED if name not in tensors]
-    if missing:
-        raise ValueError(
-            f"path must hold the tensors unary, right and down; got {str(path)!r} without "
-            f"{' and '.join(missing)}. Save it with save_model, or under these names."
-        )
-    # A misspelled name must not change the model silently.
-    unknown = [name for name in tensors if name not in _REQUIRED + _OPTIONAL]
-    if unknown:
-        raise ValueError(
-            f"path must hold only the tensors {', '.join(_REQUIRED + _OPTIONAL)}; got "
-            f"{str(path)!r} with {', '.join(sorted(unknown))}. Leave other tensors out."
-        )
-
-
-def _check_exists(path: str | os.PathLike) -> None:
+def check_exists(path: str | os.PathLike) -> None:
+    """Raises FileNotFoundError or ValueError unless `path` names a file."""
     if not Path(path).exists():
         raise FileNotFoundError(
             f"path must name a file that exists; got {str(path)!r}. Check the spelling."
         )
     if not Path(path).is_file():
         raise ValueError(f"path must name a file; got {str(path)!r}, a folder. Name a file in it.")
-
-
-def _model_suffix(path: str | os.PathLike) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in MODEL_SUFFIXES:
-        raise ValueError(
-            f"path must end in {' or '.join(MODEL_SUFFIXES)}; got {str(path)!r}. "
-            "The suffix decides the format."
-        )
-    return suffix
 
 
 def reason(error: Exception) -> str:

@@ -9,6 +9,7 @@
 #include "gauge.h"
 #include "graph_model.h"
 #include "min_marginals.h"
+#include "qpbo.h"
 #include "threads.h"
 
 namespace mrfmask::bindings {
@@ -142,6 +143,45 @@ void min_marginals(Array<const Real, 2> unary, Array<const int64_t, 2> edges,
   for_each_item(models.batch(), threads, run_model, SignalCheck());
 }
 
+// Edges come by pairs of nodes here: `pair_of` says to which pair of nodes an edge belongs.
+template <typename Real, typename Capacity>
+void qpbo(Array<const Real, 2> unary, Array<const Real, 2> pairwise,
+          Array<const int64_t, 1> pair_of, Array<const int64_t, 1> first,
+          Array<const int64_t, 1> second, Array<uint8_t, 2> on, Array<uint8_t, 2> off,
+          Array<uint8_t, 2> strong, Array<uint8_t, 2> mask, Array<Capacity, 3> flow,
+          Array<int64_t, 1> exponent, Array<double, 1> bound, Array<double, 1> rounding,
+          int threads) {
+  const int64_t nodes = static_cast<int64_t>(unary.shape(1));
+  const int64_t edges = static_cast<int64_t>(pairwise.shape(1));
+  const int64_t pairs = static_cast<int64_t>(first.shape(0));
+  const nb::gil_scoped_release release;
+  const PairRows rows(nodes, pairs, first.data(), second.data());
+  const auto run_model = [&](int64_t b, auto poll) {
+    const int64_t at = b * nodes;
+    const PairedModel<Real> model{unary.data() + at,
+                                  pairwise.data() + b * edges,
+                                  pair_of.data(),
+                                  first.data(),
+                                  second.data(),
+                                  nodes,
+                                  edges,
+                                  pairs};
+    QpboOutput<Capacity> out{on.data() + at,
+                             off.data() + at,
+                             strong.data() + at,
+                             mask.data() + at,
+                             flow.data() + b * 2 * pairs,
+                             0,
+                             0.0,
+                             0.0};
+    qpbo_model(model, rows, out, poll);
+    exponent.data()[b] = out.exponent;
+    bound.data()[b] = out.bound;
+    rounding.data()[b] = out.rounding;
+  };
+  for_each_item(static_cast<int64_t>(unary.shape(0)), threads, run_model, SignalCheck());
+}
+
 }  // namespace
 
 void bind_graphs(nb::module_& m) {
@@ -151,6 +191,10 @@ void bind_graphs(nb::module_& m) {
   m.def("cut_graph", &cut_graph<double, int64_t>);
   m.def("gauge", &gauge<float>);
   m.def("gauge", &gauge<double>);
+  m.def("qpbo", &qpbo<float, int32_t>);
+  m.def("qpbo", &qpbo<float, int64_t>);
+  m.def("qpbo", &qpbo<double, int32_t>);
+  m.def("qpbo", &qpbo<double, int64_t>);
   m.def("min_marginals", &min_marginals<float>);
   m.def("min_marginals", &min_marginals<double>);
 }

@@ -3,6 +3,7 @@
 #include "bindings.h"
 
 NB_MODULE(_native, m) {
+  mrfmask::bindings::bind_diagonals(m);
   mrfmask::bindings::bind_kernels(m);
   mrfmask::bindings::bind_solvers(m);
   mrfmask::bindings::bind_graphs(m);

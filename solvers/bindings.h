@@ -29,6 +29,7 @@ class SignalCheck {
 };
 
 // Each adds its functions to the module.
+void bind_diagonals(nb::module_& m);
 void bind_kernels(nb::module_& m);
 void bind_solvers(nb::module_& m);
 void bind_graphs(nb::module_& m);

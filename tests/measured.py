@@ -5,7 +5,7 @@ from __future__ import annotations
 from mrfmask.bench import worker
 from mrfmask.bench.instances import Instance, signs_of
 from mrfmask.bench.scores import Run
-from mrfmask.files import save_model
+from mrfmask.model_files import save_model
 
 
 class WorkerHere:

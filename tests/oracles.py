@@ -43,6 +43,14 @@ def couplings(model, b: int):
                 yield (y, x), (y + 1, x), down[y][x]
             elif model.periodic and height > 1:
                 yield (y, x), (0, x), down[y][x]
+    for name, first_x, second_x in (("down_right", 0, 1), ("down_left", 1, 0)):
+        diagonal = getattr(model, name)
+        if diagonal is None:
+            continue
+        for y, row in enumerate(diagonal[b].tolist()):
+            for x, value in enumerate(row):
+                below = (y + 1) % height
+                yield (y, (x + first_x) % width), (below, (x + second_x) % width), value
 
 
 def energy_of(model, b: int, mask: np.ndarray) -> float:

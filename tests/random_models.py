@@ -8,7 +8,16 @@ from mrfmask.model import IsingGrid
 
 
 def random_grid(
-    batch, height, width, *, coupling=1.0, signs="associative", periodic=False, seed=0, dtype=None
+    batch,
+    height,
+    width,
+    *,
+    coupling=1.0,
+    signs="associative",
+    periodic=False,
+    seed=0,
+    dtype=None,
+    diagonals=False,
 ):
     """A batch of unit-variance unaries and couplings `coupling` * uniform(0.2, 1)."""
     generator = torch.Generator().manual_seed(seed)
@@ -27,4 +36,8 @@ def random_grid(
         pairs(batch, height, columns),
         pairs(batch, rows, width),
         periodic=periodic,
+        **{
+            name: pairs(batch, rows, columns)
+            for name in (("down_right", "down_left") if diagonals else ())
+        },
     )

@@ -22,7 +22,9 @@ def _tensor(draw, values, shape, dtype):
 
 
 @st.composite
-def grids(draw, signs="any", most_pixels=16, clamps=True, periodic=None, dtype=None):
+def grids(
+    draw, signs="any", most_pixels=16, clamps=True, periodic=None, dtype=None, diagonals=False
+):
     """One image of at most `most_pixels`; signs "any", "associative" or "repulsive"."""
     height = draw(st.integers(1, 4))
     width = draw(st.integers(1, min(4, most_pixels // height)))
@@ -40,10 +42,15 @@ def grids(draw, signs="any", most_pixels=16, clamps=True, periodic=None, dtype=N
     if clamps and draw(st.booleans()):
         kind = _tensor(draw, st.sampled_from([0.0, 0.0, 0.0, 1.0, -1.0]), (height, width), dtype)
         unary = torch.where(kind == 0, unary, kind * torch.inf)
+    given = draw(st.sampled_from([(0, 1), (0,), (1,)])) if diagonals else ()
     return IsingGrid(
         unary,
         _tensor(draw, couplings, (height, columns), dtype),
         _tensor(draw, couplings, (rows, width), dtype),
         torch.tensor([draw(st.sampled_from([0.0, -1.5, 10.0]))], dtype=torch.float64),
         wrap,
+        **{
+            ("down_right", "down_left")[i]: _tensor(draw, couplings, (rows, columns), dtype)
+            for i in given
+        },
     )

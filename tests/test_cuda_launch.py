@@ -8,6 +8,7 @@ from random_models import random_grid
 from shim import DEVICES, ROOT, ShimLauncher
 
 from mrfmask import IsingGrid, cuda, ops
+from mrfmask.cuda_diagonals import DiagonalGibbsRun, DiagonalMeanFieldRun
 from mrfmask.cuda_gibbs import GibbsRun
 from mrfmask.cuda_mean_field import MeanFieldRun
 
@@ -53,6 +54,66 @@ def test_gibbs_launches_give_the_bits_of_the_cpu(
     run = GibbsRun(launcher, *potentials, beta, seed, *options)
     for got, want in zip(run.run(), expected, strict=True):
         assert torch.equal(got, want)
+
+
+DIAGONAL_SHAPES = [
+    (5, 1, False),
+    (5, 47, False),
+    (6, 32, True),
+    (5, 7, True),
+    (5, 6, True),
+    (2, 2, True),
+    (33, 50, False),
+]
+
+
+def diagonal_potentials(images, height, width, periodic):
+    model = random_grid(
+        images, height, width, coupling=0.5, signs="any", periodic=periodic, diagonals=True
+    )
+    unary = model.unary.clone()
+    unary.view(-1)[::7] = torch.inf
+    unary.view(-1)[5::13] *= 2.0**-31
+    return unary, *model.couplings.values(), periodic
+
+
+@pytest.mark.parametrize(("height", "width", "periodic"), DIAGONAL_SHAPES)
+@pytest.mark.parametrize(
+    ("chains", "keep_best", "keep_pairs", "cooling", "given"),
+    [(2, False, False, False, False), (1, True, False, True, True), (2, True, True, False, True)],
+)
+def test_diagonal_gibbs_launches_give_the_bits_of_the_cpu(
+    height, width, periodic, chains, keep_best, keep_pairs, cooling, given
+):
+    potentials = diagonal_potentials(2, height, width, periodic)
+    beta = torch.full((2, 9), 0.8, dtype=torch.float64)
+    if cooling:
+        beta = beta * torch.linspace(0.2, 3.0, 9, dtype=torch.float64)
+    start = None
+    if given:
+        generator = torch.Generator().manual_seed(1)
+        start = torch.rand(2, chains, height, width, generator=generator) < 0.5
+    options = (torch.tensor([[7, 0], [7, 1]]), start, chains, 3, 6, torch.tensor([11]))
+    arguments = (*potentials, beta, *options, keep_best, keep_pairs)
+    expected = ops.diagonal_gibbs(*arguments)
+    launcher = ShimLauncher(*DEVICES["large"])
+    got = DiagonalGibbsRun(launcher, *arguments).run()
+    for one, want in zip(got, expected, strict=True):
+        assert torch.equal(one, want)
+    assert "diagonal_gibbs_colour" in launcher.launched
+
+
+@pytest.mark.parametrize(("height", "width", "periodic"), DIAGONAL_SHAPES)
+@pytest.mark.parametrize("given", [False, True])
+def test_diagonal_mean_field_launches_give_the_bits_of_the_cpu(height, width, periodic, given):
+    potentials = diagonal_potentials(3, height, width, periodic)
+    beta = torch.tensor([0.3, 0.9, 1.4], dtype=torch.float64)
+    start = torch.linspace(-1, 1, 3 * height * width).reshape(3, height, width) if given else None
+    arguments = (*potentials, beta, start, 25, 1e-3)
+    expected = ops.diagonal_mean_field(*arguments)
+    got = DiagonalMeanFieldRun(ShimLauncher(*DEVICES["large"]), *arguments).run()
+    for one, want in zip(got, expected, strict=True):
+        assert torch.equal(one, want)
 
 
 def test_tiles_are_counted_before_their_tallies_are_full():

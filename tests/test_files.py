@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from strategies import grids
 
+import mrfmask as mm
 from mrfmask import files
 from mrfmask.model import IsingGrid
 
@@ -38,8 +39,8 @@ def arrays(**changes):
 @given(model=grids())
 def test_model_comes_back_bit_for_bit(tmp_path, suffix, model):
     path = tmp_path / f"model{suffix}"
-    files.save_model(model, path)
-    again = files.load_model(str(path))
+    mm.save_model(model, path)
+    again = mm.load_model(str(path))
     assert again.periodic is model.periodic
     for name in ("unary", "right", "down", "constant"):
         before, after = getattr(model, name), getattr(again, name)
@@ -50,14 +51,14 @@ def test_model_comes_back_bit_for_bit(tmp_path, suffix, model):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_model_that_needs_gradients_is_saved(tmp_path, suffix):
     model = IsingGrid(MODEL.unary.clone().requires_grad_(), MODEL.right, MODEL.down)
-    files.save_model(model[:1], tmp_path / f"m{suffix}")
-    assert torch.equal(files.load_model(tmp_path / f"m{suffix}").unary, MODEL.unary[:1])
+    mm.save_model(model[:1], tmp_path / f"m{suffix}")
+    assert torch.equal(mm.load_model(tmp_path / f"m{suffix}").unary, MODEL.unary[:1])
 
 
 def test_model_of_three_plain_arrays_is_read_as_open_grid(tmp_path):
     big_endian = {name: array.astype(">f4") for name, array in arrays().items()}
     np.savez_compressed(tmp_path / "plain.NPZ.npz", **big_endian)
-    model = files.load_model(tmp_path / "plain.NPZ.npz")
+    model = mm.load_model(tmp_path / "plain.NPZ.npz")
     assert not model.periodic
     assert torch.equal(model.unary, MODEL.unary)
     assert model.constant.tolist() == [0.0, 0.0]
@@ -72,11 +73,11 @@ def truncated(path, share):
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.6, 0.95, 0.999])
 def test_load_model_names_a_truncated_file(tmp_path, suffix, share):
     path = tmp_path / f"m{suffix}"
-    files.save_model(MODEL, path)
+    mm.save_model(MODEL, path)
     truncated(path, share)
     message = f"path must be a {suffix} file that can be read; got '{path}': "
     with pytest.raises(ValueError, match=re.escape(message)):
-        files.load_model(path)
+        mm.load_model(path)
 
 
 class Trap:
@@ -91,7 +92,7 @@ def test_load_model_never_unpickles(tmp_path):
     np.savez(tmp_path / "o.npz", **arrays(unary=np.array([Trap()], dtype=object)))
     for name in ("p.npz", "o.npz"):
         with pytest.raises(ValueError, match=r"must be a \.npz file that can be read"):
-            files.load_model(tmp_path / name)
+            mm.load_model(tmp_path / name)
 
 
 def write_npz(path, **changes):
@@ -107,9 +108,9 @@ BAD_MODELS = [
     (
         "m.pt",
         lambda p: p.touch(),
-        "path must end in .safetensors or .npz; got '{path}'. The suffix",
+        "path must end in .safetensors, .npz, .uai or .max; got '{path}'. The suffix",
     ),
-    ("m", lambda p: p.touch(), "path must end in .safetensors or .npz"),
+    ("m", lambda p: p.touch(), "path must end in .safetensors, .npz, .uai or"),
     ("m.npz", lambda p: p.mkdir(), "path must name a file; got '{path}', a folder."),
     ("m.npz", write_npy, "path must be a .npz file that can be read; got '{path}': it holds a sin"),
     ("m.npz", lambda p: p.write_text("hello"), "path must be a .npz file that can be read"),
@@ -121,15 +122,15 @@ BAD_MODELS = [
     (
         "m.safetensors",
         lambda p: safetensors.torch.save_file({"weight": torch.zeros(2)}, p),
-        "path must hold the tensors unary, right and down; got '{path}' without unary and right "
-        "and down. Save it",
+        "path must hold the tensors unary, right and down, or unary, edges and pairwise for a "
+        "graph; got '{path}' without unary and right and down. Save it",
     ),
     ("m.npz", lambda p: write_npz(p, right=None), "got '{path}' without right. Save it"),
     (
         "m.npz",
         lambda p: write_npz(p, perodic=True),
-        "path must hold only the tensors unary, right, down, constant, periodic, version; got "
-        "'{path}' with perodic. Leave",
+        "path must hold only the tensors unary, right, down, down_right, down_left, periodic, "
+        "constant, version; got '{path}' with perodic. Leave",
     ),
     (
         "m.npz",
@@ -140,7 +141,8 @@ BAD_MODELS = [
     (
         "m.npz",
         lambda p: write_npz(p, periodic=1.0),
-        "periodic in '{path}' must be one bool; got torch.float64 of shape ()",
+        "path must hold potentials that make a model; got '{path}': periodic must be one bool; got "
+        "torch.float64 of shape ()",
     ),
     (
         "m.npz",
@@ -161,24 +163,24 @@ def test_load_model_says_what_is_wrong(tmp_path, name, write, message):
     path = tmp_path / name
     write(path)
     with pytest.raises(ValueError, match=re.escape(message.replace("{path}", str(path)))):
-        files.load_model(path)
+        mm.load_model(path)
 
 
 def test_missing_files_are_named(tmp_path):
     message = re.escape(f"path must name a file that exists; got '{tmp_path / 'no'}")
     with pytest.raises(FileNotFoundError, match=message):
-        files.load_model(tmp_path / "no.npz")
+        mm.load_model(tmp_path / "no.npz")
     with pytest.raises(FileNotFoundError, match=message):
         files.read_picture(tmp_path / "no.png")
     with pytest.raises(FileNotFoundError, match="path must lie in a folder that exists; got "):
-        files.save_model(MODEL, tmp_path / "no" / "m.npz")
+        mm.save_model(MODEL, tmp_path / "no" / "m.npz")
 
 
 def test_save_model_says_what_is_wrong(tmp_path):
-    with pytest.raises(TypeError, match="model must be an IsingGrid; got Tensor"):
-        files.save_model(MODEL.unary, tmp_path / "m.npz")
-    with pytest.raises(ValueError, match=r"path must end in \.safetensors or \.npz"):
-        files.save_model(MODEL, tmp_path / "m.pth")
+    with pytest.raises(TypeError, match="model must be an IsingGrid or IsingGraph; got T"):
+        mm.save_model(MODEL.unary, tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"path must end in \.safetensors, \.npz or \.uai"):
+        mm.save_model(MODEL, tmp_path / "m.pth")
 
 
 # Whole or not at all

@@ -12,12 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "mrfmask"
 # A module may import from its own layer and from those before it.
 LAYERS = [
-    {"checks", "costs", "powers_of_two"},
+    {"checks", "costs", "directions", "formats", "powers_of_two"},
     {"ising", "graph", "model", "result"},
     {"_native"},
-    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field"},
+    {"cuda", "cuda_plan", "cuda_gibbs", "cuda_mean_field", "cuda_diagonals"},
     {"ops", "graphs"},
-    {"inference", "files", "folder_lock", "potentials"},
+    {"inference", "files", "model_files", "superpixels", "folder_lock", "potentials"},
     {"select"},
     {"nn"},
     {"learn"},
@@ -58,9 +58,10 @@ def test_imports_point_downwards(path):
 @pytest.mark.parametrize(
     ("words", "allowed"),
     [
-        (("pulp",), {"inference/ilp.py"}),
+        (("pulp",), {"inference/ilp_program.py"}),
         (("cupy",), {"cuda.py"}),
         (("numba",), {"graphs"}),
+        (("networkx", "dimod"), {"formats", "graph.py"}),
         (("matplotlib",), {"bench/picture.py", "cli/path_picture.py", "depth/pictures.py"}),
         (("rich", "typer"), {"cli"}),
         (("huggingface_hub",), {"nn/hub.py"}),
@@ -88,6 +89,8 @@ def test_import_is_light():
         "huggingface_hub",
         "matplotlib",
         "skimage",
+        "networkx",
+        "dimod",
         "typer",
         "rich",
         "numba",

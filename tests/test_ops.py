@@ -39,6 +39,13 @@ def calls():
         yield f"mean_field {periodic}", ops.mean_field, (*potentials, beta, None, 6, 1e-5)
         start = torch.zeros(2, 4, 5)
         yield f"mean_field start {periodic}", ops.mean_field, (*potentials, beta, start, 6, 1e-5)
+        eight = random_grid(2, 4, 5, coupling=0.5, periodic=periodic, diagonals=True)
+        diagonal = (eight.unary, *eight.couplings.values(), periodic)
+        for keep in (False, True):
+            arguments = (*diagonal, *gibbs_arguments(model, keep)[4:])
+            yield f"diagonal_gibbs {periodic} {keep}", ops.diagonal_gibbs, arguments
+            means = (*diagonal, beta, start if keep else None, 6, 1e-5)
+            yield f"diagonal_mean_field {periodic} {keep}", ops.diagonal_mean_field, means
         yield f"budget_path {periodic}", ops.budget_path, potentials
         counted = (beta, torch.tensor([3, 20]), torch.tensor([[1, 0], [1, 1]]))
         for keep in (False, True):
@@ -74,6 +81,11 @@ def calls():
     state = torch.tensor([[[0, 0, 3, 2], [0, 2, 0, 0]]], dtype=torch.uint8)
     weight = torch.rand(1, 2, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
     yield "long_range", operator.long_range, (weight, torch.tensor([2]), state, 8, 9)
+    unary = torch.tensor([[0.5, -1.0, 0.0], [0.1, 0.2, -0.3]])
+    pairs = (torch.tensor([0, 1, 1]), torch.tensor([0, 1]), torch.tensor([1, 2]))
+    for wide in (False, True):
+        arguments = (unary, torch.tensor([[1.0, -1, 2], [0.3, 0, -5]]), *pairs, wide)
+        yield f"qpbo {wide}", ops.qpbo, arguments
     yield "exact_uniforms", ops.exact_uniforms, (torch.tensor([1, 0]), 4, 3)
 
 

@@ -19,6 +19,7 @@ from mrfmask import (
     IsingGraph,
     IsingGrid,
     MeanField,
+    Qpbo,
     Status,
     Strips,
 )
@@ -110,7 +111,7 @@ def test_published_minimum_is_found_by_every_method_that_can(cases, name):
         assert result.lower_bound.item() <= answer + 1e-6
         assert result.energy.item() >= answer - 1e-6
         assert result.verify(model)
-        if method is not MeanField:
+        if method not in (MeanField, Qpbo) or result.status == (Status.OPTIMAL,):
             assert result.energy.item() == pytest.approx(answer, abs=1e-5)
             nodes = np.empty(case["n"], dtype=int)
             nodes[layout.flatten()] = result.mask.flatten().int().numpy()
@@ -143,14 +144,19 @@ def test_published_log_partition_and_marginals(cases, name):
     model, layout = grid_of(case)
     for answer in case["verified_bruteforce"]:
         result = Exact(beta=answer["beta"]).marginals(model)
-        assert result.log_partition.item() == pytest.approx(answer["lnZ"], abs=1e-8)
-        expected = np.array(answer["marg1"])[layout]
-        np.testing.assert_allclose(result.probability[0].numpy(), expected, atol=1e-8)
+        of_graph = Exact(beta=answer["beta"]).marginals(model.as_graph())
+        for found in (result, of_graph):
+            assert found.log_partition.item() == pytest.approx(answer["lnZ"], abs=1e-8)
+            expected = np.array(answer["marg1"])[layout].flatten()
+            np.testing.assert_allclose(found.probability[0].flatten(), expected, atol=1e-8)
         bound = MeanField(beta=answer["beta"]).marginals(model).log_partition.item()
         assert bound <= answer["lnZ"] + 1e-9
     if "exact_p1" in case["published"]:
         printed = np.array(case["published"]["exact_p1"])[layout]
-        np.testing.assert_allclose(result.probability[0].numpy(), printed, rtol=1e-3)
+        for found in (result, of_graph):
+            np.testing.assert_allclose(
+                found.probability[0].flatten(), printed.flatten(), atol=5.1e-5
+            )
 
 
 PRINTED = {
@@ -169,6 +175,29 @@ def test_printed_values_are_the_minimum(cases, name):
     model, _ = grid_of(cases[name])
     published = cases[name]["published"][key] * factor
     assert Exact().find_map(model).energy.item() == pytest.approx(published, abs=1e-6)
+
+
+ROOF_DUALS = {
+    "thinqpbo_example": ("twice_energy", 0.5, "labels"),
+    "roofdual_3path": ("roof_dual_lower_bound", 1, "fixed"),
+    "roofdual_simple": ("roof_dual_lower_bound", 1, "fixed"),
+    "roofdual_sapi1311": ("roof_dual_lower_bound", 1, "fixed"),
+}
+
+
+@pytest.mark.parametrize("name", ROOF_DUALS)
+def test_roof_duals_and_persistent_states(cases, name):
+    key, factor, states = ROOF_DUALS[name]
+    model, layout = grid_of(cases[name])
+    published = cases[name]["published"]
+    result = Qpbo().find_map(model)
+    assert result.lower_bound.item() == pytest.approx(published[key] * factor, abs=1e-9)
+    assert bool(result.stats["persistent"].all())
+    listed = published[states]
+    on = [(listed[v] if states == "labels" else listed[str(v)]) > 0 for v in layout.flatten()]
+    assert result.mask.flatten().tolist() == on
+    if "strict" in cases[name]["note"]:
+        assert bool(result.stats["strong"].all())
 
 
 def test_flower_minimum_cut(shared_data):
@@ -215,7 +244,8 @@ def test_spin_glass_ground_states(shared_data, seed):
     assert proven.status == (Status.OPTIMAL,)
     assert proven.energy.item() == pytest.approx(answer, abs=1e-6)
     assert proven.gap.item() < 1e-4
-    assert Exact().find_map(model).energy.item() == pytest.approx(answer, abs=1e-6)
+    for form in (model, model.as_graph()):
+        assert Exact().find_map(form).energy.item() == pytest.approx(answer, abs=1e-6)
     found = Annealing(sweeps=1000, chains=100).find_map(model)
     assert found.energy.item() == pytest.approx(answer, abs=1e-4)
     for result in (found, Strips().find_map(model)):  # published to nine digits

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mrfmask.files import load_model
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model
 
 Signs = Literal["associative", "repulsive", "mixed"]
 SIGNS: tuple[Signs, ...] = get_args(Signs)

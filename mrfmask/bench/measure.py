@@ -18,7 +18,7 @@ from typing import Any
 
 from mrfmask.bench.instances import Instance
 from mrfmask.bench.worker import THREADS
-from mrfmask.files import save_model
+from mrfmask.model_files import save_model
 
 # Importing torch takes seconds, on a busy machine many.
 START_LIMIT_S = 120.0

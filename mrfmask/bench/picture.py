@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, in the order of METHODS.
-COLOURS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
-MARKERS = ("D", "*", "s", "o", "v", "^", "P")
+COLOURS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("D", "*", "s", "o", "v", "^", "P", "X", "p")
 # Where nothing but zero is left, there still must be an axis.
 DEFAULT_FLOOR, DEFAULT_TOP = 0.01, 10.0
 # Below a millionth nobody sees a gap; proofs leave about as much open.

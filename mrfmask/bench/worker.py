@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from mrfmask.bench.instances import draw
-from mrfmask.files import load_model
 from mrfmask.inference import METHODS
 from mrfmask.inference.method import Method
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model
 from mrfmask.result import MapResult, Status
 
 # One, like the solver of the integer programs.
@@ -136,7 +136,7 @@ def _timed_bounds(kind: type[Method]) -> Iterator[list[float]]:
     """
     times: list[float] = []
     module = sys.modules[kind.__module__]
-    bound = getattr(module, "strip_bound", None)
+    bound = getattr(module, "quick_bound", None)
     if bound is None or kind.exact:
         yield times
         return
@@ -148,11 +148,11 @@ def _timed_bounds(kind: type[Method]) -> Iterator[list[float]]:
         finally:
             times.append(time.perf_counter() - start)
 
-    module.strip_bound = timed
+    module.quick_bound = timed
     try:
         yield times
     finally:
-        module.strip_bound = bound
+        module.quick_bound = bound
 
 
 def _give_memory_back() -> None:

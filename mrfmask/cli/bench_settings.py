@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from mrfmask.bench import instances
 from mrfmask.bench.efforts import able_methods
 from mrfmask.bench.instances import SIGNS, Instance, Signs
+from mrfmask.cli.graphs import check_no_graphs
 from mrfmask.cli.inputs import Input, find_inputs
 from mrfmask.cli.settings import LARGEST_SEED
 from mrfmask.inference.method import check_choice, check_count, check_positive
@@ -152,4 +153,5 @@ def _check_inputs(paths: Sequence[Path], out: Path) -> list[Input]:
                 f"INPUT must be files of potentials; got {one.path}, a picture. `mrfmask infer "
                 "--npz` writes the potentials of pictures: give those."
             )
+    check_no_graphs(found, "the comparison of methods on grids")
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrfmask.cli.checkpoint import Checkpoint, load_checkpoint
+from mrfmask.cli.graphs import check_no_graphs, with_evidence
 from mrfmask.cli.inputs import Input, check_pictures, find_inputs
 from mrfmask.cli.journal import Journal
 from mrfmask.cli.report import Report, print_error
@@ -56,6 +57,11 @@ A random mask from potentials of your own, saved in Python with
 One with exactly 2 % of the pixels on:
 
     mrfmask infer my.npz --out draws --task sample --budget 2% --seed 1
+
+The probabilities of a network's variables, given what is known of some:
+
+    mrfmask infer network.uai --out network --evidence network.uai.evid \\
+        --task marginals --method exact
 """
 
 
@@ -64,8 +70,9 @@ def infer(
         list[Path],
         typer.Argument(
             metavar="INPUT",
-            help="Pictures (.png, .jpg, .jpeg), files of potentials (.npz, .safetensors), or "
-            "folders of them, searched all the way down.",
+            help="Pictures (.png, .jpg, .jpeg), models on pixels or graphs (.npz, .safetensors), "
+            "networks (.uai), max-flow problems (.max), or folders of them, searched all the way "
+            "down.",
             show_default=False,
         ),
     ],
@@ -170,6 +177,16 @@ def infer(
             rich_help_panel="Methods",
         ),
     ] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="States of variables that are known, as UAI evidence (.evid), of the .uai file: "
+            "they are clamped.",
+            show_default=False,
+            rich_help_panel="Graphs",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -214,6 +231,8 @@ def infer(
     For each input DIR gets NAME.mask.png (white is on), NAME.overlay.png (the mask in blue over
     the picture), for marginals NAME.marginals.png (16 bit), and one line in results.jsonl with
     energy, lower bound, gap, settings and versions. Images of a batch are numbered, NAME_0000.
+    For a graph it gets NAME.nodes.csv (the state of each node, and its probability) instead of
+    pictures.
 
     Stop it at any time: the same command goes on where it was. An image is skipped if the SHA-256
     of its file, the settings and the files written for it are the same as before.
@@ -232,7 +251,9 @@ def infer(
         "--npz": npz,
     }
     try:
-        images = find_inputs(inputs, out)
+        images = with_evidence(find_inputs(inputs, out), evidence)
+        if select is not None:
+            check_no_graphs(images, "--select")
         free = not any(others.values()) and seed is None
         if _asks_for_depth(checkpoint, images, free):
             from mrfmask.cli.depth_infer import check_depth

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from mrfmask.files import MODEL_SUFFIXES, PICTURE_SUFFIXES, load_model
+from mrfmask.files import PICTURE_SUFFIXES
+from mrfmask.graph import IsingGraph
+from mrfmask.model_files import GRAPH_SUFFIXES, MODEL_SUFFIXES, load_model
 
 # Of what commands write; no such file may be an input at the same time.
 ENDINGS = (
@@ -27,12 +29,16 @@ class Input:
         name: its path relative to the folder that was given, or its file name; POSIX style.
         image: which image of the file, or None where the file holds one.
         keep_suffix: whether output names keep the suffix, as another input has the same stem.
+        is_graph: whether it is a model on a graph, which has nodes and no pixels.
+        evidence: of a .uai file, the file that says which variables are known.
     """
 
     path: Path
     name: str
     image: int | None = None
     keep_suffix: bool = False
+    is_graph: bool = False
+    evidence: Path | None = None
 
     @property
     def is_picture(self) -> bool:
@@ -125,13 +131,13 @@ def _images_of(path: Path, out: Path) -> Iterator[Input]:
     else:
         files = [(path.name, path)]
     for name, file in files:
-        count = 1 if file.suffix.lower() in PICTURE_SUFFIXES else _count_images(file)
+        count, is_graph = _contents_of(file)
         if count == 0:
             raise ValueError(
                 f"INPUT must hold at least one image; got {file}, an empty batch. Leave it out."
             )
         for image in range(count):
-            yield Input(file, name, image if count > 1 else None)
+            yield Input(file, name, image if count > 1 else None, is_graph=is_graph)
 
 
 def _files_under(folder: Path, out: Path, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
@@ -155,9 +161,14 @@ def _files_under(folder: Path, out: Path, suffixes: tuple[str, ...]) -> list[tup
     return sorted(found)
 
 
-def _count_images(file: Path) -> int:
+def _contents_of(file: Path) -> tuple[int, bool]:
+    """How many images a file has, and whether they are models on a graph."""
+    suffix = file.suffix.lower()
+    if suffix in PICTURE_SUFFIXES + GRAPH_SUFFIXES:
+        return 1, suffix in GRAPH_SUFFIXES
     try:
-        return len(load_model(file))
+        model = load_model(file)
+        return len(model), isinstance(model, IsingGraph)
     except (OSError, ValueError):
         # Reported when its turn comes, like a broken picture; the other inputs go on.
-        return 1
+        return 1, False

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import typer
 from rich.console import JustifyMethod
 
+from mrfmask.cli.graphs import check_no_graphs
 from mrfmask.cli.inputs import Input, check_pictures, find_inputs
 from mrfmask.cli.journal import Journal, Record, key_of, sha256_of
 from mrfmask.cli.path_picture import draw_path
@@ -93,6 +94,7 @@ def path(
     try:
         settings = check_picture_settings(potentials, weight or [], size)
         images = find_inputs(inputs, out)
+        check_no_graphs(images, "a path of masks")
         check_pictures(images, {"--potentials": potentials, "--weight": weight, "--size": size})
         journal = Journal(out)
     except (OSError, RuntimeError, TypeError, ValueError) as error:

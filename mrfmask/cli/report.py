@@ -41,21 +41,23 @@ class Report:
     # Of the table, between input and seconds; numbers stand on the right.
     columns: ClassVar[dict[str, JustifyMethod]] = {
         "method": "left",
-        **dict.fromkeys(("energy", "lower bound", "gap", "pixels on"), "right"),
+        **dict.fromkeys(("energy", "lower bound", "gap", "on"), "right"),
     }
 
     def sentence(self, record: Record) -> str:
         """What is said of an image when it is done, without its seconds."""
         _, energy, _, gap, on = self.cells(record)
+        sites = "nodes" if "nodes" in record else "pixels"
         proof = f" (gap {gap})" if gap else ""
         start = f"energy {energy}{proof}, " if energy else ""
-        return f"{start}{on} of {record['pixels']} pixels on, {record['status']}"
+        return f"{start}{on} of {record[sites]} {sites} on, {record['status']}"
 
     def cells(self, record: Record) -> tuple[str, ...]:
         """Its row of the table, by `columns`; empty where there is no number."""
         forms = {"energy": ".7g", "lower_bound": ".7g", "gap": ".2g"}
         texts = ("" if record[n] is None else format(record[n], f) for n, f in forms.items())
-        return (record["method"], *texts, str(record["pixels_on"]))
+        on = record["nodes_on" if "nodes" in record else "pixels_on"]
+        return (record["method"], *texts, str(on))
 
     def __init__(self, total: int) -> None:
         self._console = Console(soft_wrap=True, highlight=False)

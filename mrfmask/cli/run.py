@@ -13,26 +13,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mrfmask.cli.graphs import write_nodes
 from mrfmask.cli.inputs import Input
 from mrfmask.cli.journal import Record, key_of, sha256_of
 from mrfmask.cli.selection import Picks, SelectSettings
 from mrfmask.cli.settings import PictureSettings, Settings
 from mrfmask.cli.versions import versions
 from mrfmask.files import (
-    load_model,
     read_picture,
-    save_model,
     write_marginals,
     write_mask,
     write_overlay,
     write_picks,
     write_whole,
 )
+from mrfmask.graph import IsingGraph
 from mrfmask.model import IsingGrid
+from mrfmask.model_files import load_model, save_model
 from mrfmask.result import MapResult, Marginals, Samples
 
 if TYPE_CHECKING:
     from mrfmask.cli.depth_infer import DepthSettings
+
+# Those that a kind of model has.
+MARGINAL_ARRAYS = (
+    "probability",
+    *("right", "down", "down_right", "down_left", "pairwise"),
+    "log_partition",
+)
 
 # A file of potentials is read once for all its images, which come one after another.
 _load_last = functools.lru_cache(maxsize=1)(load_model)
@@ -40,8 +48,8 @@ _load_last = functools.lru_cache(maxsize=1)(load_model)
 
 def output_names(image: Input, settings: Settings | SelectSettings | DepthSettings) -> list[str]:
     """The files of an image, relative to the output folder."""
-    endings = ["mask.png", "overlay.png"]
-    endings += ["marginals.png"] * (settings.task == "marginals")
+    endings = ["nodes.csv"] if image.is_graph else ["mask.png", "overlay.png"]
+    endings += ["marginals.png"] * (settings.task == "marginals" and not image.is_graph)
     endings += ["potentials.npz"] * settings.npz
     endings += ["marginals.npz"] * (settings.npz and settings.task == "marginals")
     return [f"{image.stem}.{ending}" for ending in endings]
@@ -69,6 +77,7 @@ def run(image: Input, settings: Settings | SelectSettings | DepthSettings, folde
     result = solver(model)
     seconds = time.perf_counter() - start
     mask, numbers = _describe(result, model)
+    sites = "nodes" if image.is_graph else "pixels"
     (folder / image.stem).parent.mkdir(parents=True, exist_ok=True)
     outputs = {}
     for name in output_names(image, settings):
@@ -82,8 +91,8 @@ def run(image: Input, settings: Settings | SelectSettings | DepthSettings, folde
         **({"reason": result.reason} if getattr(result, "reason", "") else {}),
         "status": result.status[0].name.lower(),
         **numbers,
-        "pixels_on": int(mask.sum()),
-        "pixels": mask.numel(),
+        f"{sites}_on": int(mask.sum()),
+        sites: mask.numel(),
         "outputs": outputs,
         "seconds": round(seconds, 4),  # of the method, without reading and writing
         **versions(),
@@ -92,8 +101,8 @@ def run(image: Input, settings: Settings | SelectSettings | DepthSettings, folde
 
 def read_input(
     image: Input, settings: PictureSettings | SelectSettings | DepthSettings
-) -> tuple[Tensor, IsingGrid]:
-    """The picture (3, height, width) and the model of one image."""
+) -> tuple[Tensor | None, IsingGrid | IsingGraph]:
+    """The picture (3, height, width), None for a graph, and the model of one image."""
     if image.is_picture:
         picture = read_picture(image.path)
         if settings.size is not None:
@@ -101,13 +110,16 @@ def read_input(
                 picture[None], settings.size, mode="bilinear", antialias=True
             )[0].clamp(0, 1)
         return picture, settings.model(picture)
-    model = _load_last(image.path)
+    model = _load_last(image.path, image.evidence)
     model = model[image.image or 0]
-    return _picture_of(model.unary[0]), model
+    return None if image.is_graph else _picture_of(model.unary[0]), model
 
 
 def _heading(image: Input, settings: Settings | SelectSettings | DepthSettings) -> Record:
-    return {**image.heading, "settings": settings.record(image.is_picture)}
+    record = settings.record(image.is_picture)
+    if image.evidence is not None:
+        record["evidence_sha256"] = sha256_of(image.evidence)
+    return {**image.heading, "settings": record}
 
 
 def _picture_of(unary: Tensor) -> Tensor:
@@ -118,9 +130,9 @@ def _picture_of(unary: Tensor) -> Tensor:
 
 
 def _describe(
-    result: MapResult | Marginals | Samples | Picks, model: IsingGrid
+    result: MapResult | Marginals | Samples | Picks, model: IsingGrid | IsingGraph
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The mask (height, width) to show for a result, and its numbers."""
+    """The mask, (height, width) or (nodes,), to show for a result, and its numbers."""
     if isinstance(result, Picks):
         return result.mask[0], {"energy": None, "lower_bound": None, "gap": None}
     if isinstance(result, MapResult):
@@ -146,12 +158,15 @@ def _number(values: Tensor | None) -> float | None:
 
 
 def _write_marginal_arrays(path: Path, result: Marginals) -> None:
-    arrays = {n: getattr(result, n) for n in ("probability", "right", "down", "log_partition")}
+    arrays = {name: getattr(result, name) for name in MARGINAL_ARRAYS}
     arrays = {n: t.detach().cpu().numpy() for n, t in arrays.items() if t is not None}
     write_whole(path, lambda file: np.savez(file, **arrays))
 
 
-_WRITERS: dict[str, Callable[[Path, Tensor, IsingGrid, Tensor, Any], None]] = {
+_WRITERS: dict[str, Callable[[Path, Tensor | None, IsingGrid | IsingGraph, Tensor, Any], None]] = {
+    ".nodes.csv": lambda path, picture, model, mask, result: write_nodes(
+        path, mask, result.probability[0].cpu() if isinstance(result, Marginals) else None
+    ),
     ".mask.png": lambda path, picture, model, mask, result: write_mask(path, mask),
     # Single pixels, apart from each other, would hardly be seen.
     ".overlay.png": lambda path, picture, model, mask, result: (

@@ -33,3 +33,13 @@ def adjacency(edges: Int[Tensor, "edges 2"], nodes: int) -> Adjacency:
     start = np.zeros(nodes + 1, dtype=np.int64)
     np.cumsum(np.bincount(own, minlength=nodes), out=start[1:])
     return Adjacency(start, other[order].astype(np.int32), number[order].astype(np.int32))
+
+
+def sorted_adjacency(pairs: Int[np.ndarray, "edges 2"], nodes: int) -> Adjacency:
+    """The same of an array without parallel edges, every node's neighbours in rising order."""
+    own, other = pairs.flatten(), pairs[:, ::-1].flatten()
+    order = np.lexsort((other, own))
+    number = np.repeat(np.arange(len(pairs)), 2)
+    start = np.zeros(nodes + 1, dtype=np.int64)
+    np.cumsum(np.bincount(own, minlength=nodes), out=start[1:])
+    return Adjacency(start, other[order].astype(np.int32), number[order].astype(np.int32))

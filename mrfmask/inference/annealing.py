@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mrfmask import ops
-from mrfmask.inference import seeds
+from mrfmask.inference import seeds, sweeps
 from mrfmask.inference.float32_potentials import float32_potentials, largest_potential
 from mrfmask.inference.method import Method, check_count, check_positive
-from mrfmask.inference.strips import strip_bound
-from mrfmask.model import IsingGrid
+from mrfmask.inference.quick_bound import quick_bound
+from mrfmask.ising import IsingModel
 from mrfmask.powers_of_two import power_of_two
 from mrfmask.result import MapResult, Status
 
@@ -62,6 +61,9 @@ class Annealing(Method):
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
+    graphs: ClassVar = True
+    graph_devices: ClassVar = ("cpu",)
 
     def __post_init__(self) -> None:
         check_count("sweeps", self.sweeps, least=1)
@@ -74,13 +76,13 @@ class Annealing(Method):
                 "Annealing goes from hot to cold."
             )
 
-    def find_map(self, model: IsingGrid) -> MapResult:
+    def find_map(self, model: IsingModel) -> MapResult:
         """The state of lowest energy that any chain visited after a sweep."""
         self.check_model(model)
         batch = len(model)
         potentials = float32_potentials(model)
-        _, _, energies, best, _, _ = ops.gibbs(
-            *potentials.arguments,
+        _, _, energies, best, _ = sweeps.gibbs(
+            potentials,
             self._schedule(model) * potentials.scale[:, None],
             seeds.as_tensor(self.seed, batch).to(model.device),
             None,
@@ -96,13 +98,13 @@ class Annealing(Method):
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=strip_bound(model),
+            lower_bound=quick_bound(model),
             status=(Status.HEURISTIC,) * batch,
             method=self.name,
             stats={"sweeps": self.sweeps, "chains": self.chains},
         )
 
-    def _schedule(self, model: IsingGrid) -> Float[Tensor, "batch sweeps"]:
+    def _schedule(self, model: IsingModel) -> Float[Tensor, "batch sweeps"]:
         # The same bits on every device: powers from the CPU, and sums of integers, in which the
         # largest potential has 30 bits.
         steps = torch.linspace(0, 1, self.sweeps, dtype=torch.float64)
@@ -110,14 +112,14 @@ class Annealing(Method):
         units = power_of_two(30 - torch.frexp(largest_potential(model)).exponent)
 
         def total(potentials: Tensor) -> Tensor:
-            sizes = potentials.detach().abs().double() * units[:, None, None]
-            return sizes.round().to(torch.int64).sum(dim=(1, 2))
+            sizes = potentials.detach().abs().double().flatten(1) * units[:, None]
+            return sizes.round().to(torch.int64).sum(dim=1)
 
         clamped = model.clamped
         # Each coupling pulls at two pixels.
-        pulls = 2 * (total(model.right) + total(model.down))
+        pulls = 2 * sum(total(couplings) for couplings in model.couplings.values())
         fields = pulls + total(torch.where(clamped, 0.0, model.unary))
-        free = (~clamped).sum(dim=(1, 2)).clamp(min=1)
+        free = (~clamped).flatten(1).sum(dim=1).clamp(min=1)
         typical = fields / (free * units)
         typical = torch.where(typical > 0, typical, 1.0)
         descent = torch.full_like(typical, FROZEN)[:, None].expand(-1, DESCENT)

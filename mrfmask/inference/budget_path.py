@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mrfmask import ops
+from mrfmask.inference.method import check_no_diagonals
 from mrfmask.inference.path_proof import PathProof
 from mrfmask.model import IsingGrid
 from mrfmask.powers_of_two import power_of_two
@@ -127,6 +128,7 @@ def _check(model: IsingGrid) -> None:
             f"model must be an IsingGrid; got {type(model).__name__}. "
             "Build one from potentials or load_model(path)."
         )
+    check_no_diagonals(model, "budget_path")
     if model.device.type not in ("cpu", "cuda"):
         raise RuntimeError(
             f"model must be on cpu or cuda for budget_path; got {model.device}. "

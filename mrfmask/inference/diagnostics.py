@@ -115,25 +115,23 @@ def samples_from_chains(
 
 
 def marginals_from_chains(
-    model: IsingGrid, samples: Samples, right_equal: Tensor, down_equal: Tensor
+    model: IsingGrid, samples: Samples, equal: dict[str, Int[Tensor, "batch rows columns"]]
 ) -> Marginals:
     """Shares of the kept sweeps over all chains; sampling has no estimate of log Z.
 
     Args:
         model: what was sampled.
         samples: what the sampler counted and traced.
-        right_equal: like `right`, int64, kept states of all chains in which the two were equal.
-        down_equal: like `down`, the same.
+        equal: by kind of coupling, int64, kept states of all chains in which the two were equal.
     """
     chains, sweeps = samples.energies.shape[1:]
-
-    def correlation(equal: Tensor) -> Tensor:
-        return (share(2 * equal, chains * sweeps) - 1).to(model.dtype)
-
+    correlations = {
+        name: (share(2 * equal[name], chains * sweeps) - 1).to(model.dtype)
+        for name in model.couplings
+    }
     return Marginals(
         probability=samples.mean,
-        right=correlation(right_equal),
-        down=correlation(down_equal),
+        **correlations,
         log_partition=None,
         kind="estimate",
         status=samples.status,

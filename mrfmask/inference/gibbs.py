@@ -1,4 +1,4 @@
-"""Gibbs sampling: checkerboard heat-bath sweeps, counter-based draws, the same bits everywhere."""
+"""Gibbs sampling: heat-bath sweeps by colours, counter-based draws, the same bits everywhere."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mrfmask import ops
 from mrfmask.checks import check_mask
-from mrfmask.inference import diagnostics, seeds
+from mrfmask.inference import diagnostics, seeds, sweeps
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.method import Method, check_count, check_positive
-from mrfmask.model import IsingGrid
+from mrfmask.ising import IsingModel
 from mrfmask.result import Marginals, Samples
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gibbs(Method):
-    r"""Heat-bath sweeps over the colours of the grid, in float32.
+    r"""Heat-bath sweeps over the colours of a grid or a graph, in float32.
 
     Each pixel turns on with probability ``1 / (1 + exp(-2 beta field))``, where ``field = unary +
-    sum pairwise x_neighbour``. Draws are a pure function of (seed, image, chain, sweep, pixel).
+    sum pairwise x_neighbour``. With diagonals there are four colours, the parities of row and
+    column. Draws are a pure function of (seed, image, chain, sweep, pixel); node n of a graph has
+    those of pixel (0, n). Models on graphs must be on the CPU.
 
     Args:
         beta: inverse temperature, positive.
@@ -31,7 +32,7 @@ class Gibbs(Method):
         burn_in: sweeps before them that do not.
         chains: independent chains an image.
         seed: an int s (image b draws as stream (s, b)) or one int an image.
-        start: (batch, chains, height, width) bool, states to go on from; None starts from fair
+        start: (batch, chains, *sites) bool, states to go on from; None starts from fair
             coins.
         sweep_offset: number of the first sweep; `Samples.next_sweep` to go on exactly.
 
@@ -60,6 +61,9 @@ class Gibbs(Method):
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
+    graphs: ClassVar = True
+    graph_devices: ClassVar = ("cpu",)
 
     def __post_init__(self) -> None:
         check_positive("beta", self.beta)
@@ -74,24 +78,23 @@ class Gibbs(Method):
         """Number of the sweep after the last one."""
         return self.sweep_offset + self.burn_in + self.sweeps
 
-    def sample(self, model: IsingGrid) -> Samples:
+    def sample(self, model: IsingModel) -> Samples:
         """The state of every chain after the last sweep, with counts, energies and diagnostics."""
-        samples, _, _ = self._run(model, keep_pairs=False)
-        return samples
+        return self._run(model, keep_pairs=False)[0]
 
-    def marginals(self, model: IsingGrid) -> Marginals:
+    def marginals(self, model: IsingModel) -> Marginals:
         """Shares of the kept sweeps, over all chains; Gibbs sampling has no estimate of log Z."""
-        samples, right_equal, down_equal = self._run(model, keep_pairs=True)
-        return diagnostics.marginals_from_chains(model, samples, right_equal, down_equal)
+        samples, equal = self._run(model, keep_pairs=True)
+        return diagnostics.marginals_from_chains(model, samples, equal)
 
-    def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, Tensor, Tensor]:
+    def _run(self, model: IsingModel, keep_pairs: bool) -> tuple[Samples, dict[str, Tensor]]:
         self.check_model(model)
-        batch, height, width = model.shape
+        batch, *sites = model.shape
         if self.start is not None:
-            check_mask("start", self.start, (batch, self.chains, height, width), model.device)
+            check_mask("start", self.start, (batch, self.chains, *sites), model.device)
         potentials = float32_potentials(model)
-        masks, counts, energies, _, right_equal, down_equal = ops.gibbs(
-            *potentials.arguments,
+        masks, counts, energies, _, equal = sweeps.gibbs(
+            potentials,
             (self.beta * potentials.scale)[:, None],
             seeds.as_tensor(self.seed, batch).to(model.device),
             self.start,
@@ -107,4 +110,4 @@ class Gibbs(Method):
         samples = diagnostics.samples_from_chains(
             model, masks, counts, energies, self.name, self.next_sweep
         )
-        return samples, right_equal, down_equal
+        return samples, equal

@@ -1,16 +1,13 @@
-"""MAP of any model as an integer program, written with PuLP and solved by HiGHS, CBC, ..."""
+"""MAP of any model as an integer program: cutting planes, then HiGHS, CBC, ... to the end."""
 
 from __future__ import annotations
 
-import inspect
 import math
-import threading
 import time
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -18,49 +15,66 @@ from torch import Tensor
 from mrfmask.checks import check_mask
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
-from mrfmask.inference.cut_form import CutForm
+from mrfmask.inference.cut_form import CutForm, FreeForm
+from mrfmask.inference.cut_lp import NONE, SideRow
+from mrfmask.inference.cut_search import CLOSED, Found, Relaxed, Tally, minimise, relax
+from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
+from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
 from mrfmask.inference.strips import strip_bound
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
-# A program takes about this long to write and to hand to the solver; no limit can stop it then.
-WRITING_SECONDS_A_PIXEL = 1e-4
+# The first linear program takes about this long to write for each site, and an integer program;
+# no limit can stop it then.
+LP_SECONDS_A_SITE, WRITING_SECONDS_A_SITE = 1e-5, 1e-4
 # Pixel updates of the annealing before a limited run, for each second of its limit.
 UPDATES_A_SECOND = 1e8
 # A solver drops a branch that could better its mask by less than this (HiGHS 1e-6, CBC 1e-5),
 CUTOFF = 1e-5
-# and a reduced cost may have the wrong sign by this: so much for each variable, all in [0, 1].
-HIGHS_DUAL_TOLERANCE = 1e-9
+# and a reduced cost may have the wrong sign by this, in solvers other than HiGHS.
 USUAL_DUAL_TOLERANCE = 1e-6
 # An integer may be off by this, which moves the objective of the solver's own solution.
 INTEGER_TOLERANCE = 1e-6
+# Of the time, what the linear programs before a program for another solver may take.
+LP_SHARE = 0.5
 
-# What stats tell of each image, beside the solver: "bound" is who proved the lower bound, "solver"
-# or "strips" (strip_bound); "rounding" is what was taken off "solver_bound" for the tolerances.
-FACTS = ("variables", "constraints", "seconds", "bound", "solver_bound", "rounding")
+# What stats tell of each image, beside the solver: the largest program's variables and constraints,
+# inequalities found and linear programs solved, "bound": who proved the lower bound, "solver",
+# "strips" (strip_bound) or "terms" (each at its least). "rounding" is what was taken off
+# "solver_bound" for the tolerances.
+FACTS = (
+    *("variables", "constraints", "cuts", "rounds"),
+    *("seconds", "bound", "solver_bound", "rounding"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ilp(Method):
     r"""An integer program, for any signs; proves its mask optimal or says how far it may be off.
 
-    ``min sum_i u_i y_i + sum_ij c_ij z_ij`` over ``y_i`` in {0, 1} and ``z_ij`` in [0, 1], where
-    ``u = -2 unary``, ``c = 2 pairwise`` and ``z_ij = |y_i - y_j|``: for ``c > 0`` by
-    ``z >= y_i - y_j`` and ``z >= y_j - y_i``, for ``c < 0`` by ``z <= y_i + y_j`` and
-    ``z <= 2 - y_i - y_j``. Clamped pixels are no variables.
+    ``min sum_i u_i y_i + sum_ij c_ij z_ij`` over ``y_i`` in {0, 1}, where ``u = -2 unary``,
+    ``c = 2 pairwise`` and ``z_ij = |y_i - y_j|``. With a root in state 0 that is joined to every
+    site, ``y_i`` is such a z as well, and the z are the edges of a cut: those with
 
-    Around a square of four couplings of which an odd number is repulsive, at least one coupling is
-    violated: ``sum_(c<0) z - sum_(c>0) z <= (repulsive couplings) - 1``. These cuts are added too.
+    ``sum_F z - sum_(C without F) z <= |F| - 1`` for all cycles C and odd sets F of their edges.
+
+    Linear programs over ``0 <= z <= 1`` start with none of these inequalities and add those that
+    their solutions violate. Where no violated one is left and the bound is below the best mask,
+    variables are fixed by their reduced costs, sites that follow from each other become one, parts
+    that no coupling joins go their own way, and an integer program with all inequalities found is
+    the end of it. Other solvers than HiGHS get all of the model as one such program, and so does
+    HiGHS with a limit. Clamped sites are no variables.
 
     Args:
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
         time_limit_s: seconds for the whole batch; each image gets an even share of what is left.
-        start: (batch, height, width) bool, a mask to start from, where the solver can; clamped
-            pixels in it are ignored. The result is never worse than it. None: annealing gives one
-            if there is a time limit.
-        limit: on the pixels of every image: only masks within it are looked at, and `start` must be
-            one. None: any mask.
+        start: (batch, height, width) or (batch, nodes) bool, a mask to start from, where the solver
+            can; clamped sites in it are ignored. The result is never worse than it. None: annealing
+            gives one of a grid if there is a time limit.
+        limit: on the pixels of every image of a grid: only masks within it are looked at, and
+            `start` must be one. None: any mask.
 
     Raises:
         ValueError: PuLP knows no such solver.
@@ -75,12 +89,14 @@ class Ilp(Method):
 
     Reference:
         Barahona, Groetschel, Juenger and Reinelt, "An application of combinatorial optimization
-        to statistical physics and circuit layout design", Operations Research 1988.
+        to statistical physics and circuit layout design", Operations Research 1988; Liers, Juenger,
+        Reinelt and Rinaldi, "Computing exact ground states of hard Ising spin glass problems by
+        branch-and-cut", New Optimization Algorithms in Physics 2004.
     """
 
     solver: str = "HiGHS"
     time_limit_s: float | None = None
-    start: Bool[Tensor, "batch height width"] | None = None
+    start: Bool[Tensor, "batch ..."] | None = None
     limit: Limit | None = None
 
     name: ClassVar = "ilp"
@@ -88,6 +104,7 @@ class Ilp(Method):
     exact: ClassVar = True
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    graphs: ClassVar = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.solver, str):
@@ -97,17 +114,17 @@ class Ilp(Method):
         if self.time_limit_s is not None:
             check_positive("time_limit_s", self.time_limit_s)
 
-    def find_map(self, model: IsingGrid) -> MapResult:
+    def find_map(self, model: IsingModel) -> MapResult:
         """A mask of minimum energy, or the best one found in time, with a lower bound."""
         began = time.monotonic()
         self.check_model(model)
         if self.start is not None:
             check_mask("start", self.start, model.shape, model.device)
-        _make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
+        make_solver(self.solver, self.time_limit_s)  # Raises before the work if it cannot.
         starts = self.start
         if self.limit is not None:
             self._check_limit()
-        elif starts is None and self.time_limit_s is not None:
+        elif starts is None and self.time_limit_s is not None and isinstance(model, IsingGrid):
             # Solvers can take long to find any good mask by themselves.
             sweeps = UPDATES_A_SECOND * self.time_limit_s / max(model.unary.numel(), 1)
             starts = Annealing(sweeps=int(min(max(sweeps, 1), 1000))).find_map(model).mask
@@ -145,256 +162,129 @@ class Ilp(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    mask: Bool[Tensor, "1 height width"]
+    mask: Bool[Tensor, "1 ..."]
     lower_bound: float
     status: Status
     facts: dict[str, Any]
 
 
-class _Program:
-    """The integer program of one image in PuLP: `problem`, and its variables `on` and `differ`."""
-
-    def __init__(self, form: CutForm, limit: Limit | None) -> None:
-        import pulp
-
-        self.problem = pulp.LpProblem("mrfmask", pulp.LpMinimize)
-        add = self.problem.add_variable
-        pixels = sorted({*form.linear, *(pixel for pair in form.pairs for pixel in pair)})
-        if limit is not None:
-            pixels = form.free.tolist()
-        self.on = {p: add(f"y{p}", 0, 1, pulp.LpInteger) for p in pixels}
-        self.differ = {pair: add(f"z{pair[0]}_{pair[1]}", 0, 1) for pair in form.pairs}
-        # Dictionaries of coefficients: PuLP's operators are ten times slower.
-        objective = {self.on[p]: u * form.scale for p, u in form.linear.items()}
-        objective |= {self.differ[pair]: c * form.scale for pair, c in form.pairs.items()}
-        self.problem += pulp.LpAffineExpression(objective)
-        for (i, j), c in form.pairs.items():
-            y_i, y_j, z = self.on[i], self.on[j], self.differ[i, j]
-            if c > 0:
-                self._require({z: 1, y_i: -1, y_j: 1}, pulp.LpConstraintGE, 0)
-                self._require({z: 1, y_i: 1, y_j: -1}, pulp.LpConstraintGE, 0)
-            else:
-                self._require({z: 1, y_i: -1, y_j: -1}, pulp.LpConstraintLE, 0)
-                self._require({z: 1, y_i: 1, y_j: 1}, pulp.LpConstraintLE, 2)
-        if limit is not None:
-            cost = torch.ones_like(form.base).long() if limit.cost is None else limit.cost
-            terms = zip(self.on.values(), cost.flatten()[form.free].tolist(), strict=True)
-            sense = pulp.LpConstraintLE if limit.at_most else pulp.LpConstraintEQ
-            self._require(dict(terms), sense, int(limit.amount - limit.spent(form.base)))
-        for signs in form.odd_squares():
-            terms = {self.differ[pair]: sign for pair, sign in signs.items()}
-            self._require(terms, pulp.LpConstraintLE, sum(s > 0 for s in signs.values()) - 1)
-
-    def _require(self, terms: dict[Any, int], sense: int, right_side: int) -> None:
-        import pulp
-
-        constraint = pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, rhs=right_side)
-        self.problem.addConstraint(constraint)
-
-    def begin_at(self, mask: Bool[Tensor, "1 height width"]) -> None:
-        states = mask.flatten().tolist()
-        for pixel, variable in self.on.items():
-            variable.setInitialValue(int(states[pixel]))
-        for (i, j), variable in self.differ.items():
-            variable.setInitialValue(int(states[i] != states[j]))
-
-    def read_mask(self, base: Bool[Tensor, "1 height width"]) -> Bool[Tensor, "1 height width"]:
-        """`base`, and on where variables are; pixels that the energy ignores have none."""
-        mask = base.clone(memory_format=torch.contiguous_format)
-        on = [pixel for pixel, v in self.on.items() if (v.varValue or 0.0) > 0.5]
-        mask.view(-1)[on] = True
-        return mask
-
-
 def _solve_image(
-    model: IsingGrid, solver: str, seconds: float, start: Tensor | None, limit: Limit | None
+    model: IsingModel, solver: str, seconds: float, start: Tensor | None, limit: Limit | None
 ) -> _Answer:
-    """Writes, solves and reads the program of one image (a batch of one) within `seconds`."""
+    """Writes, solves and reads the programs of one image (a batch of one) within `seconds`."""
     began = time.monotonic()
-    if seconds < WRITING_SECONDS_A_PIXEL * int((~model.clamped).sum()):
-        return _without_solver(model, start, limit, began)
-    form = CutForm(model)
-    program = _Program(form, limit)
+    deadline = began + seconds
+    form, tally = FreeForm(model), Tally()
+    known = form.cut.linear < 0
     if start is not None:
-        start = torch.where(model.clamped, form.base, start)
-        program.begin_at(start)
-    if not program.on:
-        objective, status = 0.0, Status.OPTIMAL
-    elif time.monotonic() >= began + seconds:
-        objective, status = -math.inf, Status.TIME_LIMIT
-    elif solver == "HiGHS":
-        objective, status = _run_highs(program, began + seconds, start is not None)
+        own = form.states(start)
+        if limit is not None or form.cut.energy(own) <= form.cut.energy(known):
+            known = own
+    if seconds < LP_SECONDS_A_SITE * form.cut.nodes:
+        found, status = Found(y=known, bound=-math.inf, proven=False), Status.TIME_LIMIT
+    elif solver == "HiGHS" and limit is None:
+        found = minimise(form.cut, known, deadline, _finish, tally)
+        status = Status.OPTIMAL if found.proven else Status.TIME_LIMIT
     else:
-        objective, status = _run_other(program, solver, began + seconds, start is not None)
-    # Any states are a mask, whether the solver had finished with them or not.
-    candidates = [program.read_mask(form.base)]
-    if status is not Status.OPTIMAL:
-        candidates += [model.unary > 0] if start is None else [start, model.unary > 0]
-    if limit is not None:
-        candidates = [mask for mask in (*candidates, start) if limit.allows(mask).all()]
-    energies = [float(model.energy(mask).detach()) for mask in candidates]
-    energy = min(energies)
+        side = None if limit is None else _side_row(form, limit)
+        found, status = _whole_program(form.cut, known, deadline, solver, side, tally)
+    mask = form.mask(found.y)
+    energy = float(model.energy(mask).detach())
     # The bound may be too high by `rounding`; an accepted solution, by `excess`.
-    dual_tolerance = HIGHS_DUAL_TOLERANCE if solver == "HiGHS" else USUAL_DUAL_TOLERANCE
-    variables = len(program.on) + len(program.differ)
-    rounding = (CUTOFF + dual_tolerance * variables) / form.scale + form.precision
+    rounding = tally.tolerance / form.scale + form.precision
     excess = rounding + INTEGER_TOLERANCE * form.weight
-    solver_bound = form.offset + objective / form.scale
+    solver_bound = form.offset + found.bound / form.scale
     if solver_bound > energy + excess:
-        raise _failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
+        raise failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
     bound, prover = min(solver_bound, energy) - rounding, "solver"
     if status is not Status.OPTIMAL:
-        bound, prover = max((bound, prover), (float(strip_bound(model)), "strips"))
+        if isinstance(model, IsingGrid):
+            other = (float(strip_bound(model)), "strips")
+        else:
+            terms = np.minimum(np.concatenate([form.cut.linear, form.cut.weight]), 0).sum()
+            other = (form.offset + float(terms) / form.scale - form.precision, "terms")
+        bound, prover = max((bound, prover), other)
     seconds = time.monotonic() - began
-    constraints = program.problem.numConstraints()
-    facts = (variables, constraints, seconds, prover, solver_bound, rounding)
-    return _Answer(
-        mask=candidates[energies.index(energy)],
-        lower_bound=bound,
-        status=status,
-        facts=dict(zip(FACTS, facts, strict=True)),
-    )
-
-
-def _without_solver(
-    model: IsingGrid, start: Tensor | None, limit: Limit | None, began: float
-) -> _Answer:
-    """The better of the start and the sign of the unary: there is no time to write the program."""
-    mask = model.unary > 0
-    if start is not None:
-        start = torch.where(model.clamped, mask, start)
-        if limit is not None or bool(model.energy(start) < model.energy(mask)):
-            mask = start
-    seconds = time.monotonic() - began
-    facts = (0, 0, seconds, "strips", -math.inf, 0.0)
+    facts = (tally.variables, tally.constraints, tally.cuts, tally.rounds, seconds, prover)
     return _Answer(
         mask=mask,
-        lower_bound=float(strip_bound(model)),
-        status=Status.TIME_LIMIT,
-        facts=dict(zip(FACTS, facts, strict=True)),
+        lower_bound=bound,
+        status=status,
+        facts=dict(zip(FACTS, (*facts, solver_bound, rounding), strict=True)),
     )
 
 
-def _run_highs(program: _Program, deadline: float, started: bool) -> tuple[float, Status]:
-    """HiGHS, filled by PuLP; run and read here, as PuLP calls a time limit optimal."""
-    import highspy
-    import pulp
-
-    # One thread: a pool of more hangs in processes forked from this one.
-    solver = pulp.HiGHS(msg=False, gapRel=0.0, gapAbs=0.0, threads=1)
-    solver.createAndConfigureSolver(program.problem)
-    solver.buildSolverModel(program.problem)
-    highs = program.problem.solverModel
-    # The integer tolerance stays: with a smaller one HiGHS's heuristics find far worse masks.
-    highs.setOptionValue("dual_feasibility_tolerance", HIGHS_DUAL_TOLERANCE)
-    columns = program.problem.variables()
-    if started:  # PuLP does not pass it on.
-        solution = highspy.HighsSolution()
-        solution.col_value = [variable.varValue for variable in columns]
-        highs.setSolution(solution)
-    if deadline < math.inf:
-        highs.setOptionValue("time_limit", max(deadline - time.monotonic(), 0.0))
-    _run_interruptibly(highs)
-    known = highspy.HighsModelStatus
-    reasons = {known.kOptimal: Status.OPTIMAL, known.kTimeLimit: Status.TIME_LIMIT}
-    reason = highs.getModelStatus()
-    if reason not in reasons:
-        raise _failure("HiGHS", repr(highs.modelStatusToString(reason)))
-    # Without a solution the list is empty.
-    for variable, value in zip(columns, highs.getSolution().col_value, strict=False):
-        variable.varValue = value
-    return highs.getInfo().mip_dual_bound, reasons[reason]
+def _side_row(form: FreeForm, limit: Limit) -> SideRow:
+    cost = torch.ones_like(form.base).long() if limit.cost is None else limit.cost
+    return SideRow(
+        cost=cost.flatten().numpy()[form.free].astype(np.float64),
+        amount=float(limit.amount - limit.spent(form.base)),
+        at_most=limit.at_most,
+    )
 
 
-def _run_interruptibly(highs: Any) -> None:
-    """Runs HiGHS so that Ctrl-C stops it.
+def _finish(form: CutForm, relaxed: Relaxed, deadline: float, tally: Tally) -> Found:
+    """What linear programs leave open, as an integer program for HiGHS."""
+    y, lp = relaxed.y, relaxed.lp
+    if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
+        return Found(y=y, bound=lp.bound, proven=False)
+    program = Program(form, cuts=lp.cuts)
+    if not lp.rooted:  # All states may be turned: one of them is given.
+        y = y ^ y[0]
+        program.on[0].upBound = 0
+    program.begin_at(y)
+    gap = max(relaxed.step - 2 * CUTOFF, 0.0)
+    bound, status = run_highs(program, deadline, started=True, gap=gap)
+    _count(program, DUAL_TOLERANCE, tally)
+    found, bound = program.read(form.nodes), max(bound, lp.bound)
+    y = found if form.energy(found) < relaxed.value else relaxed.y
+    value, proven = form.energy(y), status is Status.OPTIMAL
+    if gap and value - bound <= gap:  # No energy lies between the two.
+        bound, proven = value, True
+    return Found(y=y, bound=bound, proven=proven)
 
-    In a thread of its own: the calling thread stays free to take the signal, and the scheduler that
-    HiGHS keeps for each thread is neither shared with other users of HiGHS nor left to forks.
+
+def _whole_program(
+    form: CutForm,
+    known: Bool[np.ndarray, " nodes"],
+    deadline: float,
+    solver: str,
+    side: SideRow | None,
+    tally: Tally,
+) -> tuple[Found, Status]:
+    """All of a form as one integer program for a solver, with the inequalities of its relaxation.
+
+    With a side row the known states must keep to it.
     """
-    import highspy
-
-    # Not Thread.join: interrupted, it takes a running thread for a finished one (Python 3.11).
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            highs.run()
-            highspy.Highs.resetGlobalScheduler(True)
-        finally:
-            done.set()
-
-    highs.HandleUserInterrupt = True
-    threading.Thread(target=run).start()
-    try:
-        while not done.wait(timeout=0.1):
-            pass
-    except KeyboardInterrupt:
-        highs.cancelSolve()
-        done.wait()
-        raise
-
-
-def _run_other(
-    program: _Program, name: str, deadline: float, started: bool
-) -> tuple[float, Status]:
-    """Any other solver, by what all of PuLP's solvers have in common."""
-    import pulp
-
-    limit = None if deadline == math.inf else max(deadline - time.monotonic(), 0.01)
-    solver = _make_solver(name, limit, started)
-    try:
-        program.problem.solve(solver)
-    except Exception as error:
-        raise _failure(name, f"{type(error).__name__}: {error}") from error
-    reason = program.problem.sol_status
-    # Some report a reached limit as optimal, some stop at a gap that PuLP cannot set.
-    if reason == pulp.LpSolutionOptimal and time.monotonic() < deadline:
-        status = Status.OPTIMAL if "gapRel" in _parameters(solver) else Status.HEURISTIC
-    elif limit is not None:
-        status = Status.TIME_LIMIT
+    y, value, bound, cuts = known, form.energy(known), -math.inf, NONE
+    if not form.is_balanced():
+        now = time.monotonic()
+        relaxed = relax(form, known, now + LP_SHARE * (deadline - now), tally, side)
+        y, value, bound, cuts = relaxed.y, relaxed.value, relaxed.lp.bound, relaxed.lp.cuts
+        if solver == "HiGHS" and relaxed.closed:
+            tally.tolerance += CLOSED
+            return Found(y=y, bound=relaxed.bound, proven=True), Status.OPTIMAL
+    status = Status.TIME_LIMIT
+    if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
+        return Found(y=y, bound=bound, proven=False), status
+    program = Program(form, side, cuts)
+    if not program.on:
+        return Found(y=y & False, bound=form.offset, proven=True), Status.OPTIMAL
+    program.begin_at(y)
+    if solver == "HiGHS":
+        objective, status = run_highs(program, deadline, started=True)
     else:
-        raise _failure(name, repr(pulp.LpSolution[reason]))
-    # A proven objective is its own bound; PuLP tells no other.
-    proven = status is Status.OPTIMAL
-    return (pulp.value(program.problem.objective) if proven else -math.inf), status
+        objective, status = run_other(program, solver, deadline, started=True)
+    _count(program, DUAL_TOLERANCE if solver == "HiGHS" else USUAL_DUAL_TOLERANCE, tally)
+    # Any states are a mask, whether the solver had finished with them or not.
+    found = program.read(form.nodes)
+    keeps = side is None or side.allows(found)
+    if keeps and (status is Status.OPTIMAL or form.energy(found) < value):
+        y = found
+    return Found(y=y, bound=max(objective, bound), proven=status is Status.OPTIMAL), status
 
 
-def _failure(name: str, what: str) -> RuntimeError:
-    return RuntimeError(f"solver must solve the program; got {what} from {name}. Try another one.")
-
-
-def _make_solver(name: str, limit: float | None = None, started: bool = False) -> Any:
-    """A quiet solver of PuLP that stops at no gap, with those options that its class has."""
-    import pulp
-
-    if name not in ("HiGHS", "CBC", *pulp.listSolvers()):
-        installed = ", ".join(map(repr, pulp.listSolvers(onlyAvailable=True)))
-        raise ValueError(
-            f"solver must be 'HiGHS', 'CBC' or a solver that PuLP knows; got {name!r}. "
-            f"Installed are {installed}."
-        )
-    known = name
-    if name == "CBC":
-        known = "COIN_CMD" if pulp.COIN_CMD(msg=False).available() else "PULP_CBC_CMD"
-    options = {"timeLimit": limit, "gapRel": 0.0, "gapAbs": 0.0, "warmStart": started}
-    with warnings.catch_warnings():
-        # The CBC that comes with PuLP is to be a package of its own from PuLP 4 on.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        accepted = _parameters(pulp.getSolver(known, msg=False))
-        options = {key: value for key, value in options.items() if key in accepted}
-        solver = pulp.getSolver(known, msg=False, **options)
-    if limit is not None and "timeLimit" not in accepted:
-        raise ValueError(
-            f"time_limit_s must be None for {name}; got {limit}. PuLP cannot pass one on to it."
-        )
-    if not solver.available():
-        raise RuntimeError(
-            f"solver must be installed; got {name!r}, which is not. Use 'HiGHS', or install it."
-        )
-    return solver
-
-
-def _parameters(solver: Any) -> Mapping[str, inspect.Parameter]:
-    """The options that a solver's class has by name."""
-    return inspect.signature(type(solver).__init__).parameters
+def _count(program: Program, dual_tolerance: float, tally: Tally) -> None:
+    tally.variables = max(tally.variables, program.variables)
+    tally.constraints = max(tally.constraints, program.problem.numConstraints())
+    tally.tolerance += CUTOFF + dual_tolerance * program.variables

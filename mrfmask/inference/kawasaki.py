@@ -91,15 +91,14 @@ class Kawasaki(Method):
 
         ``stats["exchanged"]``, (batch,), is the share of the moves that exchanged two pixels.
         """
-        samples, _, _ = self._run(model, keep_pairs=False)
-        return samples
+        return self._run(model, keep_pairs=False)[0]
 
     def marginals(self, model: IsingGrid) -> Marginals:
         """Shares of the kept sweeps, over all chains, given the number of pixels on."""
-        samples, right_equal, down_equal = self._run(model, keep_pairs=True)
-        return diagnostics.marginals_from_chains(model, samples, right_equal, down_equal)
+        samples, equal = self._run(model, keep_pairs=True)
+        return diagnostics.marginals_from_chains(model, samples, equal)
 
-    def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, Tensor, Tensor]:
+    def _run(self, model: IsingGrid, keep_pairs: bool) -> tuple[Samples, dict[str, Tensor]]:
         self.check_model(model)
         wanted = budget_limit(model, self.budget, self.budget_new).amount.to(model.device)
         start = None if self.start is None else self._checked_start(model, wanted)
@@ -124,7 +123,8 @@ class Kawasaki(Method):
         least, most = count_limits(model)
         moves = ((most - least) * self.chains * self.sweeps).clamp(min=1)
         exchanged = exchanges.sum(dim=1).to(torch.float64) / moves
-        return replace(samples, stats={"exchanged": exchanged}), right_equal, down_equal
+        equal = {"right": right_equal, "down": down_equal}
+        return replace(samples, stats={"exchanged": exchanged}), equal
 
     def _checked_start(self, model: IsingGrid, wanted: Int[Tensor, " batch"]) -> Tensor:
         """The start with clamped pixels as they are clamped."""

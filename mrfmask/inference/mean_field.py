@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mrfmask import ops
+from mrfmask.inference import sweeps as kernels
 from mrfmask.inference.float32_potentials import float32_potentials
 from mrfmask.inference.mean_field_float64 import float64_sweeps
 from mrfmask.inference.method import Method, check_count, check_positive
-from mrfmask.inference.strips import strip_bound
-from mrfmask.model import IsingGrid
+from mrfmask.inference.quick_bound import quick_bound
+from mrfmask.ising import IsingModel
 from mrfmask.result import MapResult, Marginals, Status
 
 # Sweeps before the bound is evaluated for the first time; an evaluation costs about as much.
@@ -23,12 +23,13 @@ FIRST_STOP = 8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeanField(Method):
-    r"""Coordinate ascent on the evidence lower bound, a colour of the grid at a time.
+    r"""Coordinate ascent on the evidence lower bound, a colour of the grid or graph at a time.
 
     ``m_i = tanh(beta (unary_i + sum_j pairwise_ij m_j))`` until no mean of the image moves by more
     than `tolerance` in a sweep. The bound ``-beta <E> + entropy <= log Z`` holds at every step and
     never falls, up to rounding. float32 models run in native code; float64 models in PyTorch,
-    slowly and differentiable in the potentials (through all sweeps), for checks.
+    slowly and differentiable in the potentials (through all sweeps), for checks. A grid has two
+    colours, or four with diagonals; a graph as many as it needs, and it must be on the CPU.
 
     A model without unaries stays at means of 0, a fixed point that can be far from the best one:
     give a start that breaks the symmetry.
@@ -37,7 +38,7 @@ class MeanField(Method):
         beta: inverse temperature, positive.
         max_sweeps: most sweeps, at least 1.
         tolerance: largest change of a mean in the last sweep that counts as converged, positive.
-        start: (batch, height, width), means in [-1, 1] to start from; None starts from
+        start: (batch, *sites), means in [-1, 1] to start from; None starts from
             ``tanh(beta unary)``.
 
     Example:
@@ -54,29 +55,30 @@ class MeanField(Method):
     beta: float = 1.0
     max_sweeps: int = 1000
     tolerance: float = 1e-6
-    start: Float[Tensor, "batch height width"] | None = None
+    start: Float[Tensor, "batch ..."] | None = None
 
     name: ClassVar = "mean_field"
     answers: ClassVar = ("marginals", "map")
     exact: ClassVar = False
     devices: ClassVar = ("cpu", "cuda")
     needs: ClassVar = "any signs"
+    diagonals: ClassVar = True
+    graphs: ClassVar = True
+    graph_devices: ClassVar = ("cpu",)
 
     def __post_init__(self) -> None:
         check_positive("beta", self.beta)
         check_count("max_sweeps", self.max_sweeps, least=1)
         check_positive("tolerance", self.tolerance)
 
-    def marginals(self, model: IsingGrid) -> Marginals:
+    def marginals(self, model: IsingModel) -> Marginals:
         """Approximate marginals; `stats` has the sweeps, the last change and the bound's trace."""
         mean, sweeps, change, trace = self._ascend(model, keep_trace=True)
-        columns, rows = model.right.shape[2], model.down.shape[1]
         m = mean.to(model.dtype)
         converged = (change <= self.tolerance).tolist()
         return Marginals(
             probability=(1 + m) / 2,
-            right=m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns],
-            down=m[:, :rows] * m.roll(-1, dims=1)[:, :rows],
+            **{name: one * other for name, (one, other) in model.pairs(m).items()},
             log_partition=trace[-1][1],
             kind="lower",
             status=tuple(Status.CONVERGED if ok else Status.SWEEP_LIMIT for ok in converged),
@@ -84,7 +86,7 @@ class MeanField(Method):
             stats={"sweeps": sweeps, "change": change, "trace": trace},
         )
 
-    def find_map(self, model: IsingGrid) -> MapResult:
+    def find_map(self, model: IsingModel) -> MapResult:
         """The sign of every mean: quick, without proof; `beta` and `tolerance` as given.
 
         A model without unaries stays where it starts, all means 0 and all pixels off: give a start.
@@ -94,21 +96,21 @@ class MeanField(Method):
         return MapResult(
             mask=mask,
             energy=model.energy(mask).detach(),
-            lower_bound=strip_bound(model),
+            lower_bound=quick_bound(model),
             status=(Status.HEURISTIC,) * len(model),
             method=self.name,
             stats={"sweeps": sweeps, "change": change},
         )
 
     def means(
-        self, model: IsingGrid
-    ) -> tuple[Float[Tensor, "batch height width"], Int[Tensor, " batch"], Float[Tensor, " batch"]]:
+        self, model: IsingModel
+    ) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, " batch"], Float[Tensor, " batch"]]:
         """The means in [-1, 1], the sweeps done, and the largest change of a mean in the last."""
         mean, sweeps, change, _ = self._ascend(model, keep_trace=False)
         return mean, sweeps, change
 
     def _ascend(
-        self, model: IsingGrid, keep_trace: bool
+        self, model: IsingModel, keep_trace: bool
     ) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, Float[Tensor, " batch"]]]]:
         """Means, sweeps done, last change, and (sweeps, bound) after 8, 16, 32, ... sweeps.
 
@@ -139,7 +141,7 @@ class MeanField(Method):
         return mean, done, change, trace
 
     def _sweeps(
-        self, model: IsingGrid, active: Tensor, start: Tensor | None, sweeps: int
+        self, model: IsingModel, active: Tensor, start: Tensor | None, sweeps: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """At most `sweeps` more sweeps of the active images: means, sweeps done, last change."""
         begin = None if start is None else start[active]
@@ -147,9 +149,9 @@ class MeanField(Method):
             return float64_sweeps(model[active], self.beta, begin, sweeps, self.tolerance)
         potentials = float32_potentials(model if bool(active.all()) else model[active])
         beta = self.beta * potentials.scale
-        return ops.mean_field(*potentials.arguments, beta, begin, sweeps, self.tolerance)
+        return kernels.mean_field(potentials, beta, begin, sweeps, self.tolerance)
 
-    def _checked_start(self, model: IsingGrid) -> Tensor | None:
+    def _checked_start(self, model: IsingModel) -> Tensor | None:
         if self.start is None:
             return None
         if not isinstance(self.start, Tensor) or not self.start.is_floating_point():
@@ -166,7 +168,7 @@ class MeanField(Method):
 
 
 def evidence_lower_bound(
-    model: IsingGrid, mean: Float[Tensor, "batch height width"], beta: float
+    model: IsingModel, mean: Float[Tensor, "batch ..."], beta: float
 ) -> Float[Tensor, " batch"]:
     """``-beta <E> + entropy`` of independent pixels with these means, in float64; <= log Z.
 
@@ -174,12 +176,10 @@ def evidence_lower_bound(
     """
     m = mean.to(torch.float64)
     unary = torch.where(model.clamped, 0.0, model.unary.detach()).to(torch.float64)
-    columns, rows = model.right.shape[2], model.down.shape[1]
-    score = (unary * m).sum(dim=(1, 2))
-    right = model.right.detach().to(torch.float64)
-    down = model.down.detach().to(torch.float64)
-    score = score + (right * m[:, :, :columns] * m.roll(-1, dims=2)[:, :, :columns]).sum(dim=(1, 2))
-    score = score + (down * m[:, :rows] * m.roll(-1, dims=1)[:, :rows]).sum(dim=(1, 2))
+    score = (unary * m).flatten(1).sum(dim=1)
+    for name, (one, other) in model.pairs(m).items():
+        couplings = model.couplings[name].detach().to(torch.float64)
+        score = score + (couplings * one * other).flatten(1).sum(dim=1)
     on, off = (1 + m) / 2, (1 - m) / 2
-    entropy = (torch.special.entr(on) + torch.special.entr(off)).sum(dim=(1, 2))
+    entropy = (torch.special.entr(on) + torch.special.entr(off)).flatten(1).sum(dim=1)
     return beta * (score - model.constant.detach()) + entropy

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar, Literal
 
 from mrfmask.graph import IsingGraph
+from mrfmask.inference.on_graph import map_on_graph, marginals_on_graph, samples_on_graph
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 
 Answer = Literal["map", "marginals", "sample"]
 FUNCTIONS: dict[Answer, str] = {"map": "find_map", "marginals": "marginals", "sample": "sample"}
+ON_GRAPH = {"find_map": map_on_graph, "marginals": marginals_on_graph, "sample": samples_on_graph}
 
 
 class Method:
@@ -26,6 +30,9 @@ class Method:
         devices: device types that it runs on.
         needs: which models it accepts, for tables and messages.
         graphs: whether it takes an IsingGraph as well as an IsingGrid.
+        diagonals: whether it has code of its own for grids with diagonals. If not, a method that
+            takes graphs is given such a grid as a graph, and any other refuses it.
+        graph_devices: those of its devices on which it takes graphs.
     """
 
     name: ClassVar[str]
@@ -34,6 +41,17 @@ class Method:
     devices: ClassVar[tuple[str, ...]]
     needs: ClassVar[str]
     graphs: ClassVar[bool] = False
+    diagonals: ClassVar[bool] = False
+    graph_devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+
+    def __init_subclass__(cls) -> None:
+        # The one place where grids with diagonals turn into graphs: no method can forget it.
+        super().__init_subclass__()
+        for function, on_graph in ON_GRAPH.items():
+            if function in vars(cls) and cls.graphs and not cls.diagonals:
+                setattr(cls, function, _through_graph(vars(cls)[function], on_graph))
+        if "accepts" in vars(cls) and not cls.diagonals:
+            cls.accepts = staticmethod(_of_graph(cls, cls.accepts))
 
     def __call__(self, model: IsingModel) -> Any:
         """The method's main answer for a model."""
@@ -51,11 +69,49 @@ class Method:
                 f"model must be an IsingGrid for {self.name}; got an IsingGraph. Choose a method "
                 "that takes graphs, e.g. method='ilp' for a mask or 'gibbs' for samples."
             )
-        if model.device.type not in self.devices:
+        if not self.diagonals:
+            check_no_diagonals(model, self.name)
+        graph = isinstance(model, IsingGraph)
+        devices = [d for d in self.devices if not graph or d in self.graph_devices]
+        if model.device.type not in devices:
+            kind = f"{self.name} on a graph" if graph else self.name
             raise RuntimeError(
-                f"model must be on {' or '.join(self.devices)} for {self.name}; got "
-                f"{model.device}. Call model.to({self.devices[0]!r})."
+                f"model must be on {' or '.join(devices)} for {kind}; got {model.device}. "
+                f"Call model.to({devices[0]!r})."
             )
+
+
+def check_no_diagonals(model: IsingModel, user: str) -> None:
+    """Raises if the model is a grid with diagonals, which `user` would otherwise leave out."""
+    if isinstance(model, IsingGrid) and model.has_diagonals:
+        raise ValueError(
+            f"model must have no diagonals for {user}; got {model!r}. Choose a method that takes "
+            "them, e.g. 'gibbs', 'mean_field', 'annealing', 'graph_cut' or 'ilp'."
+        )
+
+
+def _through_graph(function: Callable, on_graph: Callable) -> Callable:
+    """The function, which takes graphs, for grids with diagonals, too."""
+
+    @wraps(function)
+    def with_diagonals(self: Method, model: IsingModel) -> Any:
+        if isinstance(model, IsingGrid) and model.has_diagonals:
+            return on_graph(lambda graph: function(self, graph), model)
+        return function(self, model)
+
+    return with_diagonals
+
+
+def _of_graph(method: type[Method], accepts: Callable) -> Callable:
+    """What a method accepts, asked of the graph where the model is a grid with diagonals."""
+
+    @wraps(accepts)
+    def with_diagonals(model: IsingModel) -> bool:
+        if isinstance(model, IsingGrid) and model.has_diagonals:
+            return method.graphs and accepts(model.as_graph())
+        return accepts(model)
+
+    return with_diagonals
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -11,6 +11,8 @@ def neighbour_sum(
     right: Float[Tensor, "batch height width-1"],
     down: Float[Tensor, "batch height-1 width"],
     values: Float[Tensor, "batch height width"],
+    down_right: Float[Tensor, "batch height-1 width-1"] | None = None,
+    down_left: Float[Tensor, "batch height-1 width-1"] | None = None,
 ) -> Float[Tensor, "batch height width"]:
     """``sum_j pairwise_ij values_j`` over the neighbours j of every pixel i; differentiable.
 
@@ -18,6 +20,8 @@ def neighbour_sum(
         right: couplings to the right as in IsingGrid, of the width of `values` where they wrap.
         down: couplings down, likewise.
         values: one value a pixel.
+        down_right: diagonal couplings, likewise; None: none.
+        down_left: the same.
     """
     total = torch.zeros_like(values)
     for dim, pairwise in ((2, right), (1, down)):
@@ -30,4 +34,19 @@ def neighbour_sum(
                 # In place, on parts: shifted copies would take six times longer.
                 total.narrow(dim, first, number).addcmul_(couplings, other)
                 total.narrow(dim, second, number).addcmul_(couplings, one)
+    for diagonal, (first_x, second_x) in ((down_right, (0, 1)), (down_left, (1, 0))):
+        if diagonal is None:
+            continue
+        _, height, width = values.shape
+        for row, below, rows in ((0, 1, height - 1), (height - 1, 0, 1)):
+            for column, across, columns in ((0, 1, width - 1), (width - 1, 0, 1)):
+                if row + rows > diagonal.shape[1] or column + columns > diagonal.shape[2]:
+                    continue
+                # The column of each end: that of the coupling, or the next one.
+                at = (column, across)
+                block = diagonal.narrow(1, row, rows).narrow(2, column, columns)
+                upper = values.narrow(1, row, rows).narrow(2, at[first_x], columns)
+                lower = values.narrow(1, below, rows).narrow(2, at[second_x], columns)
+                total.narrow(1, row, rows).narrow(2, at[first_x], columns).addcmul_(block, lower)
+                total.narrow(1, below, rows).narrow(2, at[second_x], columns).addcmul_(block, upper)
     return total

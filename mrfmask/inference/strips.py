@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -118,7 +118,14 @@ def sweeps_within(time_limit_s: float | None, model: IsingGrid) -> int:
 
 
 def strip_bound(model: IsingGrid) -> Float[Tensor, " batch"]:
-    """The bound of `strip_dual` after a few sweeps, (batch,) float64, for masks found otherwise."""
+    """The bound of `strip_dual` after a few sweeps, (batch,) float64, for masks found otherwise.
+
+    With diagonals: that of the model without them, less the sum of their sizes.
+    """
+    if model.has_diagonals:
+        diagonals = [t for t in (model.down_right, model.down_left) if t is not None]
+        most = sum(t.detach().abs().sum(dim=(1, 2), dtype=torch.float64) for t in diagonals)
+        return strip_bound(replace(model, down_right=None, down_left=None)) - most
     return strip_dual(model, rows=FEW_ROWS, sweeps=FEW_SWEEPS).lower_bound
 
 

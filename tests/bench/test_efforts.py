@@ -7,14 +7,15 @@ from mrfmask.bench.efforts import SWEEPS, able_methods, efforts, name_of
 
 
 def test_able_methods_are_all_that_answer_map():
-    assert able_methods() == ["exact", "graph_cut", "strips", "ilp", "mean_field", "annealing"]
+    listed = ["exact", "graph_cut", "strips", "ilp", "mean_field", "annealing", "qpbo"]
+    assert able_methods() == listed
 
 
 @pytest.mark.parametrize("method", able_methods())
 def test_efforts_are_options_that_the_method_has(method):
     given = efforts(mm.METHODS[method], 8.0, 5)
     made = [mm.METHODS[method](**options) for options in given]
-    assert len(made) == {"exact": 1, "graph_cut": 1, "ilp": 4}.get(method, len(SWEEPS))
+    assert len(made) == {"exact": 1, "graph_cut": 1, "qpbo": 1, "ilp": 4}.get(method, len(SWEEPS))
     if method == "annealing":
         assert {one.seed for one in made} == {5}
 

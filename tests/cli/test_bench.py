@@ -88,6 +88,7 @@ def test_bench_compares_every_method_with_the_true_optimum(tmp_path):
             "ilp",
             "mean_field",
             "annealing",
+            "qpbo",
         ]
         assert methods.count("annealing") > 3
         for run in record["runs"]:

@@ -129,7 +129,7 @@ def test_infer_names_inputs_that_cannot_be(tmp_path):
     (tmp_path / "a.gif").touch()
     for name, message in [
         ("no.png", "INPUT must name files or folders that exist; got {path}. Check the spelling."),
-        ("empty", "INPUT must hold files ending in .png, .jpg, .jpeg, .safetensors, .npz; got {p"),
+        ("empty", "INPUT must hold files ending in .png, .jpg, .jpeg, .safetensors, .npz, .uai, "),
         ("a.gif", "INPUT must name folders or files ending in .png, .jpg, .jpeg, .safetensors, "),
     ]:
         error = refused(tmp_path / name, "--out", tmp_path / "out")

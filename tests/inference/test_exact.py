@@ -121,10 +121,6 @@ def test_exact_takes_wide_grids_with_twenty_free_pixels():
     unary[0, 0, :] = unary[0, 1, :4] = 0.1
     model = IsingGrid(unary, torch.full((1, 15, 15), 0.3), torch.full((1, 14, 16), 0.3))
     assert Exact().find_map(model).mask.all()
-    unary[0, 2, 0] = 0.0
-    model = IsingGrid(unary, model.right, model.down)
-    with pytest.raises(ValueError, match="for exact; got 15x16 with 21 free pixels"):
-        Exact().find_map(model)
-    torus = random_grid(1, 8, 9, periodic=True)
-    with pytest.raises(ValueError, match=r"a side of at most 14 \(7 on a torus\)"):
-        Exact().find_map(torus)
+    large = random_grid(1, 40, 41)
+    with pytest.raises(ValueError, match=r"for exact; got 1640 free nodes with tables of 2\^2\d"):
+        Exact().find_map(large)

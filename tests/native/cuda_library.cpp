@@ -5,6 +5,8 @@
 
 #define MRFMASK_ISA shim_library
 #include "../../kernels/chain_tables.cu"
+#include "../../kernels/diagonal_gibbs.cu"
+#include "../../kernels/diagonal_mean_field.cu"
 #include "../../kernels/gibbs_chains.cu"
 #include "../../kernels/gibbs_half_sweep.cu"
 #include "../../kernels/gibbs_resident.cu"
@@ -39,6 +41,10 @@ Call by_pointers(void (*kernel)(Arguments...)) {
 const std::map<std::string, Call>& kernels() {
   static const std::map<std::string, Call> all = {
       KERNEL(chain_tables_build),
+      KERNEL(diagonal_gibbs_colour),
+      KERNEL(diagonal_gibbs_count_equal),
+      KERNEL(diagonal_gibbs_energy),
+      KERNEL(diagonal_mean_field_colour),
       KERNEL(gibbs_chains_1400),
       KERNEL(gibbs_chains_3392),
       KERNEL(gibbs_count_chains),

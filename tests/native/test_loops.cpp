@@ -7,11 +7,13 @@
 #include <random>
 #include <vector>
 
+#include "../../kernels/diagonal_loops.cpp"
 #include "../../kernels/loops.cpp"
 
 namespace {
 
 using mrfmask::Grid;
+using mrfmask::MRFMASK_ISA::diagonal_loops;
 using mrfmask::MRFMASK_ISA::loops;
 
 int passed = 0;
@@ -89,6 +91,39 @@ void run_kawasaki(const Grid& g, size_t right_size, size_t down_size) {
   std::free(workspace);
 }
 
+void run_diagonals(const Grid& g, int rows, int columns, std::mt19937& generator) {
+  const std::vector<float> down_right = uniform(generator, rows * columns);
+  const std::vector<float> down_left = uniform(generator, rows * columns);
+  const mrfmask::DiagonalGrid d{g, down_right.data(), down_left.data()};
+  const size_t pixels = static_cast<size_t>(g.height * g.width), size = down_right.size() + 1;
+  const std::vector<double> beta(5, 0.5);
+  std::vector<double> energies(2 * 3);
+  std::vector<uint8_t> mask(2 * pixels), best(2 * pixels);
+  std::vector<int32_t> counts(2 * pixels);
+  std::vector<int64_t> right_equal(pixels), down_equal(pixels), one(size), other(size);
+  void* workspace = make_workspace(diagonal_loops.workspace_bytes(g));
+  diagonal_loops.gibbs(d, {beta.data(), 2, 3, 0, 1, 0, 0, 2, false, true},
+                       {{mask.data(), counts.data(), energies.data(), best.data(),
+                         right_equal.data(), down_equal.data(), workspace},
+                        one.data(),
+                        other.data()},
+                       kNoPoll);
+  bool finite = true, counted = true;
+  for (double energy : energies) finite &= std::isfinite(energy);
+  for (int32_t count : counts) counted &= count >= 0 && count <= 3;
+  for (int64_t count : one) counted &= count >= 0 && count <= 6;
+  for (int64_t count : other) counted &= count >= 0 && count <= 6;
+  check(finite, "energy with diagonals", g);
+  check(counted, "count with diagonals", g);
+  std::vector<float> mean(pixels);
+  mrfmask::MeanFieldOutput out{mean.data(), 0, 0.0f, workspace};
+  diagonal_loops.mean_field(d, {1.0, 7, 1e-9f, false}, out, kNoPoll);
+  bool inside = std::isfinite(out.change);
+  for (float m : mean) inside &= m >= -1.0f && m <= 1.0f;
+  check(inside, "mean with diagonals", g);
+  std::free(workspace);
+}
+
 void run(int height, int width, bool periodic, std::mt19937& generator) {
   const int columns = periodic && width > 1 ? width : width - 1;
   const int rows = periodic && height > 1 ? height : height - 1;
@@ -103,6 +138,7 @@ void run(int height, int width, bool periodic, std::mt19937& generator) {
   }
 
   run_kawasaki(g, right.size(), down.size());
+  run_diagonals(g, rows, columns, generator);
 
   void* workspace = make_workspace(loops.workspace_bytes(g, 1));
   std::vector<float> mean(unary.size());

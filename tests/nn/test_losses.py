@@ -196,9 +196,9 @@ BAD_CALLS = [
         "crop must fit the images of 4x5; got (5, 5)",
     ),
     (
-        lambda: ExactLikelihood()(random_grid(1, 20, 30), torch.ones(1, 20, 30).bool()),
+        lambda: ExactLikelihood()(random_grid(1, 40, 50), torch.ones(1, 40, 50).bool()),
         ValueError,
-        "for ExactLikelihood; got 20x30. Give crop=(height, width) with a narrow side",
+        "for ExactLikelihood; got 40x50. Give crop=(height, width) with a narrow side",
     ),
     (
         lambda: ExactLikelihood()(MODEL, TARGET, ONES / 2),

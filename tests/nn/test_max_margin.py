@@ -153,7 +153,7 @@ def test_hinge_stays_an_upper_bound_when_inference_is_not_exact(monkeypatch):
 
 
 def test_hinge_takes_couplings_of_both_signs_on_wide_grids():
-    model, leaves = with_gradients(random_grid(1, 16, 17, signs="any"))
+    model, leaves = with_gradients(random_grid(1, 20, 21, signs="any"))
     target = model.unary.detach() > 0
     details = StructuredHinge().details(model, target)
     details.value.sum().backward()
