@@ -108,6 +108,7 @@ class ArcGraph {
   }
   // A node with many arcs costs more than one with few.
   int64_t work(int32_t v) const { return 1 + (nodes_[v + 1].first - nodes_[v].first) / 4; }
+  int64_t work_on_all() const { return size_ + static_cast<int64_t>(arcs_.size()) / 4; }
 
   // Sends flow (|amount| at most the residual) over one arc; the excesses are the caller's.
   void push(int32_t, Link arc, Capacity amount) {
@@ -260,21 +261,36 @@ void ArcGraph<Scalar>::run_waves(int most, Poll& poll) {
   }
 }
 
-// Breadth-first search against the open arcs from the nodes with a deficit (label -1).
+// Breadth-first search against the open arcs from the nodes with a deficit (label -1). Free of
+// branches on data: every head is written to the end of the queue, which moves on only past new
+// ones. What the next nodes need is fetched ahead: they may lie anywhere.
 template <typename Scalar>
 void ArcGraph<Scalar>::measure_distances() {
-  order_.clear();
+  constexpr int32_t kAhead = 8;
+  order_.resize(static_cast<size_t>(size_) + 1);
+  int32_t* queue = order_.data();
+  int32_t end = 0;
   for (int32_t v = 0; v < size_; ++v) {
-    nodes_[v].label = excess_[v] < 0 ? -1 : 0;
-    if (excess_[v] < 0) order_.push_back(v);
+    const bool deficit = excess_[v] < 0;
+    nodes_[v].label = -static_cast<int32_t>(deficit);
+    queue[end] = v;
+    end += deficit;
   }
-  for (size_t i = 0; i < order_.size(); ++i) {
-    const int32_t v = order_[i], label = nodes_[v].label - 1;
-    for (const Link a : open_links<false>(v, [](Link, const Node& n) { return n.label == 0; })) {
-      nodes_[arcs_[a].head].label = label;
-      order_.push_back(arcs_[a].head);
+  for (int32_t i = 0; i < end; ++i) {
+    __builtin_prefetch(&nodes_[queue[std::min(i + 2 * kAhead, end - 1)]]);
+    __builtin_prefetch(arcs_.data() + nodes_[queue[std::min(i + kAhead, end - 1)]].first);
+    const Node& node = nodes_[queue[i]];
+    const int32_t label = node.label - 1;
+    const Link stop = (&node)[1].first;
+    for (Link a = node.first; a < stop; ++a) {
+      Node& head = nodes_[arcs_[a].head];
+      const bool fresh = (arcs_[a].in > 0) & (head.label == 0);
+      head.label = fresh ? label : head.label;
+      queue[end] = arcs_[a].head;
+      end += fresh;
     }
   }
+  order_.resize(static_cast<size_t>(end));
 }
 
 // Farthest first, every node gives its excess to neighbours one step closer to a deficit. Returns

@@ -53,9 +53,9 @@ class GraphMaxFlow : protected SearchTrees<ArcGraph<Capacity>> {
  private:
   // If no more than one node in so many is disturbed, searches alone are quickest.
   static constexpr int32_t kFewDisturbed = 50;
-  static constexpr int kFirstWaves = 8, kLaterWaves = 16;
-  // Effort of the first search and of those after waves, over the number of nodes.
-  static constexpr int64_t kFirstEffort = 16, kLaterEffort = 4;
+  static constexpr int kFirstWaves = 16, kLaterWaves = 32;
+  // Effort of the first search and of those after waves, over what a look at every node costs.
+  static constexpr int64_t kFirstEffort = 5, kLaterEffort = 2;
 };
 
 template <typename Capacity>
@@ -80,19 +80,19 @@ int64_t GraphMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* 
   if (!start || (far && this->surplus() > supply / 2)) {
     this->load(terminal, capacity, nullptr);
   }
-  // Passes pay as long as a pair of them adds half a percent to the flow.
+  // Passes pay as long as a pair of them adds two percent to the flow.
   const int64_t waiting = this->surplus();
   int64_t flow = 0, before = 0;
-  for (int pair = 0; far && (pair == 0 || flow - before > flow / 200); ++pair) {
+  for (int pair = 0; far && (pair == 0 || flow - before > flow / 50); ++pair) {
     before = flow;
     this->spread_pair(count_steps);
     flow = waiting - this->surplus();
   }
   if (far && this->thinly_spread()) this->run_waves(kFirstWaves, count_steps);
-  int64_t effort = kFirstEffort * size_;
+  int64_t effort = kFirstEffort * this->work_on_all();
   while (!this->search(effort, count_steps)) {
     this->run_waves(kLaterWaves, count_steps);
-    effort = kLaterEffort * size_;
+    effort = kLaterEffort * this->work_on_all();
   }
   return supply - this->surplus();
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from graph_models import random_graph
 from strategies import random_grid
 
 from mrfmask import ops
@@ -67,6 +68,16 @@ def calls():
         yield f"strip_dual {periodic}", ops.strip_dual, (*exact, None, False, 4, 2)
         amount = torch.tensor([3, 5])
         yield f"strip_dual amount {periodic}", ops.strip_dual, (*exact, amount, True, 3, 2)
+    graph = random_graph(2, 6, 9, signs="associative", dtype=torch.float32)
+    potentials = (graph.unary, graph.edges, graph.pairwise)
+    for wide in (False, True):
+        cold = (*potentials, None, None, None, wide, wide)
+        yield f"cut_graph {wide}", ops.cut_graph, cold
+        mask, exponent, _, _, flow = ops.cut_graph(*cold)
+        warm = (*potentials, flow, mask, exponent, wide, wide)
+        yield f"cut_graph start {wide}", ops.cut_graph, warm
+    yield "gauge", ops.gauge, potentials
+    yield "min_marginals", ops.min_marginals, (*potentials, torch.tensor([4, 0]))
     state = torch.tensor([[[0, 0, 3, 2], [0, 2, 0, 0]]], dtype=torch.uint8)
     weight = torch.rand(1, 2, 4, generator=torch.Generator().manual_seed(0)).double() + 0.5
     yield "long_range", operator.long_range, (weight, torch.tensor([2]), state, 8, 9)
