@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import couplings, energy_of, enumerate_image
 from strategies import grids, random_grid
@@ -114,9 +114,10 @@ def scaled(model):
     return IsingGrid(unary, constant=model.constant, periodic=model.periodic, **tensors)
 
 
+@settings(max_examples=30)
 @given(grids(diagonals=True), st.sampled_from([0.2, 0.6]), st.integers(0, 2**63 - 1))
 def test_gibbs_marginals_equal_enumeration(model, beta, seed):
-    model, chains = scaled(model), 2000
+    model, chains = scaled(model), 1500
     table = enumerate_image(model)
     weights, _ = table.probabilities(beta)
     p = (weights[:, None, None] * table.masks).sum(axis=0).clip(0, 1)
@@ -211,6 +212,7 @@ def test_mean_field_is_a_fixed_point_below_log_partition(dtype, data, beta):
         torch.testing.assert_close(getattr(result, name), one * other, rtol=1e-5, atol=1e-6)
 
 
+@settings(max_examples=30)
 @given(grids(diagonals=True, dtype=torch.float64, most_pixels=12))
 def test_mean_field_bound_never_falls(model):
     mean, values = None, []
