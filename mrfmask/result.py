@@ -21,6 +21,11 @@ class Status(enum.Enum):
     EXACT = "exact up to rounding in float64"
     CONVERGED = "converged to the tolerance"
     SWEEP_LIMIT = "stopped by max_sweeps before convergence; raise max_sweeps or tolerance"
+    COALESCED = "perfect samples: all chains have coalesced from the past; in float32"
+    NOT_COALESCED = (
+        "some chains have not coalesced within max_sweeps, and are mere Gibbs chains; stats say "
+        "which; raise max_sweeps or lower beta"
+    )
     MIXED = "all sweeps done; R-hat of the energy is at most 1.01"
     UNMIXED = (
         "all sweeps done, but R-hat of the energy is above 1.01, or unknown for under 4 sweeps; "

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt
 from torch import Tensor
 
 from mrfmask.graphs.heat_bath import Chains, Potentials, run_sweeps, start_chains
@@ -86,10 +86,8 @@ def gibbs_sweeps(
         b, chain, lanes = groups[item]
         real = min(lanes, chains - chain)
         these = slice(chain, chain + real)
-        words = np.zeros(nodes, dtype=np.uint32)
-        if start is not None:
-            for c, states in enumerate(start[b, these].numpy()):
-                words |= states[plan.node].astype(np.uint32) << np.uint32(c)
+        given = None if start is None else start[b, these].numpy()
+        words = np.zeros(nodes, dtype=np.uint32) if given is None else packed(plan, given)
         group = Chains(
             key=int(seed[b, 0]),
             stream=int(seed[b, 1]),
@@ -156,9 +154,15 @@ def potentials(
     )
 
 
+def packed(plan: Layout, masks: Bool[np.ndarray, "chains nodes"]) -> UInt[np.ndarray, " nodes"]:
+    """The states of at most 32 chains as words, in the order of the layout."""
+    bits = masks[:, plan.node].astype(np.uint32) << np.arange(len(masks), dtype=np.uint32)[:, None]
+    return np.bitwise_or.reduce(bits, axis=0)
+
+
 def unpack(
-    plan: Layout, words: Int[np.ndarray, " nodes"], masks: Bool[np.ndarray, "chains nodes"]
+    plan: Layout, words: UInt[np.ndarray, " nodes"], masks: Bool[np.ndarray, "chains nodes"]
 ) -> None:
     """Writes the state of every chain, nodes by number."""
-    for c, mask in enumerate(masks):
-        mask[plan.node] = (words >> np.uint32(c)) & 1
+    bits = words >> np.arange(len(masks), dtype=np.uint32)[:, None]
+    masks[:, plan.node] = (bits & np.uint32(1)).astype(bool)

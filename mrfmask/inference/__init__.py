@@ -11,8 +11,10 @@ from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget import Budget, Limit, budget_limit
 from mrfmask.inference.budgeted import find_map_in_limit
+from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.closing import close_by_ilp
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.gibbs import Gibbs
@@ -23,13 +25,26 @@ from mrfmask.inference.mean_field import MeanField
 from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Marginals, Samples
 
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo)
+    for method in (
+        Exact,
+        GraphCut,
+        Strips,
+        Qpbo,
+        Ilp,
+        MeanField,
+        BeliefPropagation,
+        Gibbs,
+        Cftp,
+        Kawasaki,
+        Annealing,
+    )
 }
 
 
@@ -50,9 +65,9 @@ def find_map(
         model: a batch of images.
         method: a name in METHODS that answers "map", or "auto": for each image what is exact for it
             (graph_cut where all couplings have one sign, exact where a side is narrow), else
-            strips, and annealing for a better mask where they prove none optimal; with
-            `time_limit_s`, ilp goes on from there. ``result.method`` and ``result.reason`` say
-            which and why.
+            strips (of a graph qpbo, and exact on what it leaves), and annealing for a better mask
+            where they prove none optimal; with `time_limit_s`, ilp goes on from there.
+            ``result.method`` and ``result.reason`` say which and why.
         budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
             all pixels as a float; for all images or one for each. "auto" bounds by the best penalty
             per pixel and repairs, and goes on with ilp if a time limit is given, "ilp" always.
@@ -146,22 +161,29 @@ def marginals(model: IsingGrid, method: str = "mean_field", **options: Any) -> M
 
 
 def sample(
-    model: IsingGrid,
+    model: IsingModel,
     sweeps: int = 100,
     burn_in: int = 100,
     chains: int = 1,
     seed: int | Sequence[int] = 0,
-    start: Bool[Tensor, "batch chains height width"] | None = None,
+    start: Bool[Tensor, "batch chains ..."] | None = None,
     sweep_offset: int = 0,
     beta: float = 1.0,
     *,
+    method: str = "gibbs",
     budget: Budget | None = None,
     budget_new: Budget | None = None,
+    **options: Any,
 ) -> Samples:
-    """Masks drawn from p(x) by Gibbs sampling; arguments and results are those of `Gibbs`.
+    """Masks drawn from p(x), by Gibbs sampling if not said otherwise; arguments are the method's.
 
     With `budget` or `budget_new`, masks drawn from p(x | so many pixels on), as by `Kawasaki`.
-    Independent exact samples of small models: ``mm.Exact(chains=100).sample(model)``.
+    Independent perfect samples: ``method="exact"`` of small models, ``method="cftp"`` of large
+    ones that are associative and not too cold.
+
+    Raises:
+        TypeError: an option that the method does not have.
+        ValueError: an unknown method, or a model that the method cannot take.
 
     Example:
         >>> import torch, mrfmask as mm
@@ -169,7 +191,7 @@ def sample(
         >>> mm.sample(model, budget=7).masks.sum()
         tensor(7)
     """
-    options = {
+    named = {
         "beta": beta,
         "sweeps": sweeps,
         "burn_in": burn_in,
@@ -177,10 +199,18 @@ def sample(
         "seed": seed,
         "start": start,
         "sweep_offset": sweep_offset,
+        "budget": budget,
+        "budget_new": budget_new,
     }
-    if budget is None and budget_new is None:
-        return Gibbs(**options).sample(model)
-    return Kawasaki(budget=budget, budget_new=budget_new, **options).sample(model)
+    if method == "gibbs" and not (budget is None and budget_new is None):
+        method = "kawasaki"
+    # What is left at its default is not asked of a method that does not have it.
+    defaults = {f.name: f.default for f in fields(Kawasaki)}
+    for name, value in named.items():
+        default = defaults[name]
+        if type(value) is not type(default) or value != default:
+            options[name] = value
+    return make_method(method, "sample", options).sample(model)
 
 
 def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:

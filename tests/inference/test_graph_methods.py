@@ -119,7 +119,7 @@ def test_method_adds_up_parallel_edges(name, answer):
 
 @pytest.mark.parametrize(("name", "answer"), BY_ANSWER)
 def test_method_takes_graphs_that_require_gradients(name, answer):
-    model = graph(name, 2, 7, 9)
+    model = graph(name, 2, 7, 9, dtype=torch.float32)  # float64 mean field is differentiable
     wanting = mm.IsingGraph(
         model.unary.requires_grad_(), model.edges, model.pairwise.requires_grad_()
     )
