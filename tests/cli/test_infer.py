@@ -220,7 +220,7 @@ def test_version_names_what_results_depend_on():
 
 
 def test_methods_lists_every_method():
-    result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": "300"})
     assert result.exit_code == 0
     rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in result.stdout.splitlines()]
     for name, method in mm.METHODS.items():

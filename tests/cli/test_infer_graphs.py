@@ -103,7 +103,9 @@ def test_infer_clamps_what_evidence_says(infer, uai, tmp_path):
     assert empty == without != with_evidence
 
 
-@pytest.mark.parametrize(("task", "method"), [("marginals", "mean_field"), ("sample", "gibbs")])
+@pytest.mark.parametrize(
+    ("task", "method"), [("map", "exact"), ("marginals", "mean_field"), ("sample", "gibbs")]
+)
 def test_infer_answers_every_task_without_being_told_how(infer, uai, tmp_path, task, method):
     infer(uai, "--out", tmp_path / "out", "--task", task)
     (line,) = lines(tmp_path / "out")
