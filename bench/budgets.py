@@ -71,7 +71,7 @@ def plain_program(model: mm.IsingGrid, count: int, limit_s: float) -> tuple[floa
 
     problem = pulp.LpProblem("budget", pulp.LpMinimize)
     unary = model.unary.double().flatten().tolist()
-    first, second, coupling = model.edges()
+    (first, second), coupling = model.edges.T, model.pairwise
     on = [problem.add_variable(f"y{i}", 0, 1, pulp.LpInteger) for i in range(len(unary))]
     differ = [problem.add_variable(f"z{k}", 0, 1) for k in range(len(first))]
     cost = {y: -2 * u for y, u in zip(on, unary, strict=True)}

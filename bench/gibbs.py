@@ -40,22 +40,21 @@ def timed(run: Callable[[], object]) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def costs(model: mm.IsingGrid) -> tuple[dict, dict]:
+def costs(model: mm.IsingGrid | mm.IsingGraph) -> tuple[dict, dict]:
     """Coefficients of the energy: {pixel: of its spin}, {(pixel, pixel): of their product}."""
-    first, second, pairwise = model.edges()
     linear = enumerate((-model.unary.flatten()).tolist())
-    pairs = zip(first.tolist(), second.tolist(), strict=True)
-    return dict(linear), dict(zip(pairs, (-pairwise[0]).tolist(), strict=True))
+    pairs = map(tuple, model.edges.tolist())
+    return dict(linear), dict(zip(pairs, (-model.pairwise[0]).tolist(), strict=True))
 
 
-def states(sample_set, model: mm.IsingGrid) -> torch.Tensor:
+def states(sample_set, model: mm.IsingGrid | mm.IsingGraph) -> torch.Tensor:
     """The masks in a dimod sample set, whatever the order of its columns."""
     order = np.argsort(np.asarray(sample_set.variables))
     on = sample_set.record.sample[:, order] > 0
     return torch.from_numpy(on).reshape(-1, *model.shape[1:])
 
 
-def dwave(model: mm.IsingGrid, chains: int, sweeps: int, criterion: str) -> Run:
+def dwave(model: mm.IsingGrid | mm.IsingGraph, chains: int, sweeps: int, criterion: str) -> Run:
     """Annealing at one temperature, a read a chain; by its own clock, which leaves out building."""
     import dimod
     from dwave.samplers import SimulatedAnnealingSampler
@@ -131,9 +130,8 @@ def thrml_blocks(model: mm.IsingGrid, chains: int, sweeps: int) -> Run:
 
     colours = checkerboard(model)
     nodes = [thrml.SpinNode() for _ in range(colours[0].numel())]
-    first, second, pairwise = model.edges()
-    edges = [(nodes[i], nodes[j]) for i, j in zip(first.tolist(), second.tolist(), strict=True)]
-    numbers = (jax.numpy.asarray(t.flatten().numpy()) for t in (model.unary, pairwise))
+    edges = [(nodes[i], nodes[j]) for i, j in model.edges.tolist()]
+    numbers = (jax.numpy.asarray(t.flatten().numpy()) for t in (model.unary, model.pairwise))
     ebm = IsingEBM(nodes, edges, *numbers, jax.numpy.asarray(BETA))
     blocks = [thrml.Block([nodes[i] for i in c.flatten().nonzero()[:, 0]]) for c in colours]
     program = IsingSamplingProgram(ebm, blocks, clamped_blocks=[])
@@ -202,7 +200,7 @@ class Answers:
     marginals (which come from chains of their own, not from the states that are compared).
     """
 
-    def __init__(self, model: mm.IsingGrid, chains: int) -> None:
+    def __init__(self, model: mm.IsingGrid | mm.IsingGraph, chains: int) -> None:
         self.model = model
 
         def sample(seed: int, sweeps: int) -> mm.Samples:
@@ -216,8 +214,9 @@ class Answers:
         """(states, 3) float64."""
         energies = torch.cat([self.model.energy(mask[None]) for mask in masks])
         spins = 2.0 * masks - 1
-        overlap = (spins * self.marginals).sum(dim=(1, 2))
-        return torch.stack([energies.double(), spins.double().sum(dim=(1, 2)), overlap], dim=1)
+        overlap = (spins * self.marginals).flatten(1).sum(dim=1)
+        magnetisation = spins.double().flatten(1).sum(dim=1)
+        return torch.stack([energies.double(), magnetisation, overlap], dim=1)
 
     def standard_errors(self, masks: torch.Tensor) -> dict[str, float]:
         """How far the means of these states are from ours, in standard errors of one chain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mrfmask import Ilp, IsingGraph, Status
+from mrfmask import Ilp, IsingGraph, Qpbo, Status
 
 BQP50 = [-2098, -3702, -4626, -3544, -4012, -3693, -4520, -4216, -3780, -3507]
 TORUS = {5555: 6049461, 6666: 5757868, 7777: 6509837}
@@ -49,6 +49,17 @@ def test_bqp50_is_proven(shared_data, number):
     assert result.energy.item() == pytest.approx(value, abs=1e-9)
     assert result.status == (Status.OPTIMAL,)
     assert value - 1e-4 <= result.lower_bound.item() <= value
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_bqp50_is_proven_by_roof_duality_but_for_two(shared_data, number):
+    model = quadratic(*entries(shared_data / f"instances/maxcut/bqp50-{number}.sparse"))
+    result, answer = Qpbo().find_map(model), BQP50[number - 1]
+    assert result.verify(model)
+    assert result.lower_bound.item() <= answer <= result.energy.item()
+    if number <= 8:
+        assert result.status == (Status.OPTIMAL,)
+        assert result.energy.item() == result.lower_bound.item() == answer
 
 
 @pytest.mark.parametrize("seed", TORUS)

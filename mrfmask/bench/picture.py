@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mrfmask.bench import wording
+from mrfmask.bench.efforts import able_methods
 from mrfmask.bench.scores import Score, Scored
-from mrfmask.inference import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, in the order of METHODS.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, for able_methods() in order.
 COLOURS = ("#009E73", "#0072B2", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-MARKERS = ("D", "*", "s", "o", "v", "^", "P", "X", "p")
+MARKERS = ("D", "*", "s", "o", "v", "^", "P", "X")
 # Where nothing but zero is left, there still must be an axis.
 DEFAULT_FLOOR, DEFAULT_TOP = 0.01, 10.0
 # Below a millionth nobody sees a gap; proofs leave about as much open.
@@ -114,7 +114,7 @@ def _draw_curve(
     axes: Axes, method: str, scores: Sequence[Score], zero: float, floor: float
 ) -> None:
     points = [s for s in scores if s.seconds is not None and s.gap_percent is not None]
-    number = list(METHODS).index(method)
+    number = able_methods().index(method)
     axes.plot(
         [s.seconds for s in points],
         [zero if s.gap_percent == 0 else max(s.gap_percent, floor) for s in points],
@@ -147,7 +147,7 @@ def _label(figure: Figure, panels: Sequence[Sequence[Axes]], title: str) -> None
             axes.xaxis.set_major_formatter(lambda seconds, _: wording.seconds(seconds))
             handles, labels = axes.get_legend_handles_labels()
             found |= {n: h for h, n in zip(handles, labels, strict=True) if len(h.get_xdata())}
-    methods = [name for name in METHODS if name in found]
+    methods = [name for name in able_methods() if name in found]
     figure.legend(
         [found[name] for name in methods],
         methods,

@@ -94,7 +94,7 @@ def gibbs_sweeps(
             chain=chain,
             lanes=lanes,
             words=words,
-            bytes=np.empty(nodes if lanes == 1 else 0, dtype=np.uint8),
+            seen=np.empty(len(plan.neighbour) if lanes == 1 else 0, dtype=np.uint8),
             draws=np.empty(len(plan.place) * lanes, dtype=np.uint16),
             counts=np.zeros(nodes * lanes, dtype=np.int32),
             units=np.empty((sweeps, lanes), dtype=np.int64),

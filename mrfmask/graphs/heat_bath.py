@@ -27,8 +27,6 @@ from mrfmask.graphs.portable import (
 
 # Node states in a chunk; what a chunk needs stays in the nearest cache.
 CHUNK = 512
-# Entries of a node whose states are fetched before any is added.
-AT_ONCE = 16
 
 ONE, THIRTY_ONE, SIGN = np.uint32(1), np.uint32(31), np.uint32(1 << 31)
 STEP, TWO_TO_32 = np.float32(65536), np.float32(2.0**32)
@@ -57,7 +55,9 @@ class Chains(NamedTuple):
 
     Attributes:
         words: (nodes,) uint32, in the order of the layout; bit c is the state of chain c.
-        bytes: (nodes,) uint8, the states of a single chain once more, small enough for near caches.
+        seen: (entries,) uint8, of a single chain: the state of the neighbour of every entry. To
+            read these in their order, and to write them where states change, which is not in all
+            updates, takes less than to look the states up.
         draws: (places * lanes,) uint16, room for the draws of a sweep, in the order of the layout.
         counts: (nodes * lanes,) int32, kept sweeps in which a state was on.
         units: (sweeps, lanes) int64, energy after each kept sweep.
@@ -72,7 +72,7 @@ class Chains(NamedTuple):
     chain: int
     lanes: int
     words: UInt[np.ndarray, " nodes"]
-    bytes: UInt[np.ndarray, " nodes"]
+    seen: UInt[np.ndarray, " entries"]
     draws: UInt[np.ndarray, " draws"]
     counts: Int[np.ndarray, " states"]
     units: Int[np.ndarray, "sweeps lanes"]
@@ -130,33 +130,35 @@ def begin_fields(field, unary, lanes):
 
 
 @compiled
-def add_entries(field, layout, model, chains, nodes, at, apart, entries, states):
-    """Adds so many entries of each node of a chunk, `apart` from each other, to the fields.
-
-    `states` is room for (AT_ONCE, CHUNK) uint8.
-    """
-    if chains.lanes == 1:
-        # In two loops: the compiler cannot know that the states are not where the fields are.
-        for some in range(0, entries, AT_ONCE):
-            here = min(AT_ONCE, entries - some)
-            for k in range(here):
-                first = at + (some + k) * apart
-                neighbour, to = layout.neighbour[first : first + nodes], states[k]
-                for i in range(nodes):
-                    to[i] = chains.bytes[neighbour[i]]
-            for k in range(here):
-                first = at + (some + k) * apart
-                pairwise, seen = model.pairwise[first : first + nodes], states[k]
-                for i in range(nodes):
-                    field[i] += signed(pairwise[i], np.uint32(seen[i]), np.uint32(0))
-        return
+def add_entries(field, layout, model, chains, nodes, at, apart, entries):
+    """Adds so many entries of each node of a chunk, `apart` from each other, to the fields."""
     for k in range(entries):
         first = at + k * apart
+        pairwise = model.pairwise[first : first + nodes]
+        if chains.lanes == 1:
+            seen = chains.seen[first : first + nodes]
+            for i in range(nodes):
+                field[i] += signed(pairwise[i], np.uint32(seen[i]), np.uint32(0))
+            continue
         for i in range(nodes):
             word = chains.words[layout.neighbour[first + i]]
-            coupling, own = model.pairwise[first + i], np.uint64(i * LANES)
+            coupling, own = pairwise[i], np.uint64(i * LANES)
             for c in range(LANES):
                 field[own + np.uint64(c)] += signed(coupling, word, np.uint32(c))
+
+
+@compiled
+def tell_neighbours(layout, chains, on, place, nodes, at, apart, entries, turned):
+    """Turns what the neighbours of a single chain's nodes see, where the new state is another."""
+    number = 0
+    for i in range(nodes):
+        turned[number] = i
+        number += np.uint32(on[i]) != chains.words[place + i]
+    for k in range(entries):
+        first = at + k * apart
+        twin = layout.twin[first : first + nodes]
+        for i in range(number):
+            chains.seen[twin[turned[i]]] ^= np.uint8(1)
 
 
 @compiled
@@ -219,7 +221,7 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
     field = np.empty(CHUNK, dtype=np.float32)
     part = np.empty(CHUNK, dtype=np.float32)
     on = np.empty(CHUNK, dtype=np.uint8)
-    states = np.empty((AT_ONCE, CHUNK), dtype=np.uint8)
+    turned = np.empty(CHUNK, dtype=np.uint32)
     at_once = CHUNK // lanes
     total[:] = 0
     for s in range(len(layout.segments)):
@@ -230,12 +232,12 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
             nodes = slice(place, place + here)
             begin_fields(field, model.unary[nodes], lanes)
             at = entry + begin
-            add_entries(field, layout, model, chains, here, at, count, earlier, states)
+            add_entries(field, layout, model, chains, here, at, count, earlier)
             if len(total):
                 # Earlier neighbours are done: these couplings are seen in their final states.
                 part[: here * lanes] = field[: here * lanes]
             at += earlier * count
-            add_entries(field, layout, model, chains, here, at, count, later, states)
+            add_entries(field, layout, model, chains, here, at, count, later)
             clamp = model.clamp[nodes]
             draws = chains.draws[place * lanes : (place + here) * lanes]
             if decide_all(log2_rate, field, clamp, draws, lanes, on):
@@ -254,9 +256,10 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
                         )
                         log2_odds = log2_rate * field[j] + clamp[i]
                         on[j] = decide_by_both(log2_odds, draws[j], low)
-            pack(on, lanes, chains.words[nodes])
             if lanes == 1:
-                chains.bytes[nodes] = on[:here]
+                at, entries = entry + begin, earlier + later
+                tell_neighbours(layout, chains, on, place, here, at, count, entries, turned)
+            pack(on, lanes, chains.words[nodes])
             if len(total):
                 add_energy(total, part, chains.words[nodes], lanes, model.per_energy)
 
@@ -282,6 +285,7 @@ def start_chains(layout, model, chains, given):
     """States before the first sweep: clamped ones as they are clamped, fair coins if not given."""
     room = np.empty((4, LANES), dtype=np.uint32)
     lanes = chains.lanes
+    ones = ONE if lanes == 1 else ~np.uint32(0)
     if not given:
         draw_all(
             chains.draws,
@@ -296,15 +300,15 @@ def start_chains(layout, model, chains, given):
         )
     for p in range(len(layout.node)):
         if model.clamp[p] != 0:
-            chains.words[p] = ~np.uint32(0) if model.clamp[p] > 0 else np.uint32(0)
+            chains.words[p] = ones if model.clamp[p] > 0 else np.uint32(0)
         elif not given:
             word = np.uint32(0)
             for c in range(lanes):
                 high = chains.draws[p * lanes + c]
                 word |= np.uint32(high >> 15) << np.uint32(c)
             chains.words[p] = word
-    for p in range(len(chains.bytes)):
-        chains.bytes[p] = chains.words[p] & ONE
+    for e in range(len(chains.seen)):
+        chains.seen[e] = chains.words[layout.neighbour[e]] & ONE
 
 
 @compiled

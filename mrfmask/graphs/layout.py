@@ -33,6 +33,7 @@ class Layout(NamedTuple):
             each node, later ones; in the order of updates.
         neighbour: (entries,) uint32, position of the neighbour.
         edge: (entries,) int32, number of the coupling.
+        twin: (entries,) uint32, the entry of the same coupling at its other end.
         ends: (edges, 2) uint32, positions of the two nodes.
     """
 
@@ -41,6 +42,7 @@ class Layout(NamedTuple):
     segments: Int[np.ndarray, "segments 5"]
     neighbour: Int[np.ndarray, " entries"]
     edge: Int[np.ndarray, " entries"]
+    twin: UInt[np.ndarray, " entries"]
     ends: Int[np.ndarray, "edges 2"]
 
 
@@ -85,11 +87,16 @@ def _layout(edges: Int[Tensor, "edges 2"], nodes: int) -> Layout:
     place = first_entry[segment] + rank * count[segment] + position[own] - begins[segment]
     order = np.empty(len(own), dtype=np.int64)
     order[place] = by_node
+    edge = graph.edge[order]
+    both = np.argsort(edge, kind="stable").reshape(-1, 2)
+    twin = np.empty(len(own), dtype=np.uint32)
+    twin[both] = both[:, ::-1]
     return Layout(
         node=node.astype(np.int32),
         place=np.r_[position, np.arange(nodes, -(-nodes // BLOCK) * BLOCK)].astype(np.uint32),
         segments=segments.astype(np.int64),
         neighbour=position[graph.node[order]].astype(np.uint32),
-        edge=graph.edge[order],
+        edge=edge,
+        twin=twin,
         ends=position[edges.cpu().numpy()].astype(np.uint32),
     )

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from mrfmask.graphs.compiled import compiled, inlined
 from mrfmask.graphs.gibbs import PATIENCE, potentials
-from mrfmask.graphs.heat_bath import AT_ONCE, CHUNK
+from mrfmask.graphs.heat_bath import CHUNK
 from mrfmask.graphs.layout import layout
 from mrfmask.graphs.portable import exp2_negative, fused, log2_odds_rate
 from mrfmask.graphs.threads import each_item
 
 ONE = np.float32(1)
+# Entries of a node whose means are fetched before any is added.
+AT_ONCE = 16
 LEAST_MEAN = np.float32(2.0**-25)
 
 

@@ -17,11 +17,12 @@ from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
 from mrfmask.inference.cut_lp import NONE, SideRow
-from mrfmask.inference.cut_search import CLOSED, Found, Relaxed, Tally, minimise, relax
+from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, relax
+from mrfmask.inference.cut_search import Found, minimise
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
-from mrfmask.inference.strips import strip_bound
+from mrfmask.inference.quick_bound import quick_bound
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
@@ -40,12 +41,12 @@ INTEGER_TOLERANCE = 1e-6
 # Of the time, what the linear programs before a program for another solver may take.
 LP_SHARE = 0.5
 
-# What stats tell of each image, beside the solver: the largest program's variables and constraints,
-# inequalities found and linear programs solved, "bound": who proved the lower bound, "solver",
-# "strips" (strip_bound) or "terms" (each at its least). "rounding" is what was taken off
-# "solver_bound" for the tolerances.
+# What stats tell of each image, beside the solver: sites that roof duality settled, variables and
+# constraints of the largest program, inequalities found and linear programs solved. "bound" is who
+# proved the lower bound: "solver", "strips" or "terms" (quick_bound). "rounding" is what was taken
+# off "solver_bound" for tolerances.
 FACTS = (
-    *("variables", "constraints", "cuts", "rounds"),
+    *("settled", "variables", "constraints", "cuts", "rounds"),
     *("seconds", "bound", "solver_bound", "rounding"),
 )
 
@@ -60,12 +61,13 @@ class Ilp(Method):
 
     ``sum_F z - sum_(C without F) z <= |F| - 1`` for all cycles C and odd sets F of their edges.
 
-    Linear programs over ``0 <= z <= 1`` start with none of these inequalities and add those that
-    their solutions violate. Where no violated one is left and the bound is below the best mask,
-    variables are fixed by their reduced costs, sites that follow from each other become one, parts
-    that no coupling joins go their own way, and an integer program with all inequalities found is
-    the end of it. Other solvers than HiGHS get all of the model as one such program, and so does
-    HiGHS with a limit. Clamped sites are no variables.
+    Roof duality settles some sites of a frustrated model. Linear programs over ``0 <= z <= 1`` for
+    the others start with none of these inequalities and add those that their solutions violate.
+    Where no violated one is left and the bound is below the best mask, variables are fixed by their
+    reduced costs, sites that follow from each other become one, parts that no coupling joins go
+    their own way, and an integer program with all inequalities found is the end of it. Other
+    solvers than HiGHS get all of the model as one such program, and so does HiGHS with a limit.
+    Clamped sites are no variables.
 
     Args:
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
@@ -198,14 +200,11 @@ def _solve_image(
         raise failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
     bound, prover = min(solver_bound, energy) - rounding, "solver"
     if status is not Status.OPTIMAL:
-        if isinstance(model, IsingGrid):
-            other = (float(strip_bound(model)), "strips")
-        else:
-            terms = np.minimum(np.concatenate([form.cut.linear, form.cut.weight]), 0).sum()
-            other = (form.offset + float(terms) / form.scale - form.precision, "terms")
-        bound, prover = max((bound, prover), other)
+        other = "strips" if isinstance(model, IsingGrid) else "terms"
+        bound, prover = max((bound, prover), (float(quick_bound(model)), other))
     seconds = time.monotonic() - began
-    facts = (tally.variables, tally.constraints, tally.cuts, tally.rounds, seconds, prover)
+    work = (tally.settled, tally.variables, tally.constraints, tally.cuts, tally.rounds)
+    facts = (*work, seconds, prover)
     return _Answer(
         mask=mask,
         lower_bound=bound,

@@ -56,7 +56,17 @@ def greedy(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "method", ["exact", "graph_cut", "strips", "ilp", "mean_field", "annealing", "qpbo"]
+    "method",
+    [
+        "exact",
+        "graph_cut",
+        "strips",
+        "qpbo",
+        "ilp",
+        "mean_field",
+        "belief_propagation",
+        "annealing",
+    ],
 )
 def test_answer_has_what_the_method_found(tmp_path, method):
     model = random_grid(1, 5, 7)

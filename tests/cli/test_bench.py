@@ -85,10 +85,11 @@ def test_bench_compares_every_method_with_the_true_optimum(tmp_path):
             "exact",
             "graph_cut",
             "strips",
+            "qpbo",
             "ilp",
             "mean_field",
+            "belief_propagation",
             "annealing",
-            "qpbo",
         ]
         assert methods.count("annealing") > 3
         for run in record["runs"]:

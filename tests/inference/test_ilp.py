@@ -159,6 +159,18 @@ def test_ilp_stops_in_time(solver):
     assert result.gap.item() > 0
 
 
+def test_ilp_stops_another_solver_in_time():
+    model = complete(45)
+    began = time.monotonic()
+    result = Ilp(solver="CBC", time_limit_s=2.0).find_map(model)
+    assert time.monotonic() - began < 10
+    assert result.status == (Status.TIME_LIMIT,)
+    # Its program was written: a linear program has no variables for nodes without a field.
+    assert result.stats["variables"] == (45 + 45 * 44 // 2,)
+    assert result.energy.item() <= model.energy(model.unary > 0).item()
+    assert result.lower_bound.item() < result.energy.item()
+
+
 def test_ilp_shares_the_time_among_images():
     began = time.monotonic()
     # Shares well above the time that writing a program takes on a busy machine.

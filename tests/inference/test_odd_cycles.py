@@ -19,7 +19,7 @@ from mrfmask.graphs.adjacency import adjacency
 from mrfmask.graphs.odd_cycles import odd_cycles
 from mrfmask.inference.cut_form import FreeForm, related
 from mrfmask.inference.cut_lp import CutLp, Cycles, SideRow, violated_triangles
-from mrfmask.inference.cut_search import Tally, edge_values, energy_step, relax
+from mrfmask.inference.cut_relax import Tally, edge_values, energy_step, relax
 
 LEAST = 1e-3
 

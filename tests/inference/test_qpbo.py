@@ -13,7 +13,7 @@ from oracles import couplings, enumerate_image
 from scipy.optimize import linprog
 from strategies import grids, random_grid
 
-from mrfmask import GraphCut, IsingGraph, Qpbo, Status
+from mrfmask import GraphCut, IsingGraph, IsingGrid, Qpbo, Status
 from mrfmask.inference.reduced_graph import reduce_graph
 from mrfmask.inference.roof_dual import roof_dual
 
@@ -234,6 +234,56 @@ def test_qpbo_scales_to_the_size_of_the_potentials(power):
     assert second.verify(scaled)
 
 
+def worst_cases():
+    leaves = torch.arange(1, 5001)
+    star = torch.stack([torch.zeros_like(leaves), leaves], dim=1)
+    third = torch.full((1, 5000), 1 / 3, dtype=torch.float64)
+    third[:, ::2] *= -1
+    generator = torch.Generator().manual_seed(0)
+    fields = torch.randn(1, 5001, generator=generator, dtype=torch.float64)
+    yield "star", IsingGraph(fields, star, third)
+    path = torch.stack([torch.arange(50_000), torch.arange(1, 50_001)], dim=1)
+    ends = torch.zeros(1, 50_001)
+    ends[0, 0], ends[0, -1] = 1.0, -1.5
+    yield "long path", IsingGraph(ends, path, torch.ones(1, 50_000))
+    ring = torch.cat([path, torch.tensor([[50_000, 0]])])
+    odd = torch.ones(1, 50_001)
+    odd[0, 7] = -1.0
+    yield "frustrated ring without fields", IsingGraph(0 * ends, ring, odd)
+    parallel = torch.tensor([[0, 1], [1, 0]]).repeat(2000, 1)
+    yield "parallel edges", IsingGraph(torch.ones(1, 2), parallel, torch.full((1, 4000), 0.3))
+    clamped = torch.full((1, 101), torch.inf)
+    clamped[0, ::2] *= -1
+    yield "all clamped", IsingGraph(clamped, path[:100], torch.full((1, 100), -0.7))
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize(("name", "model"), list(worst_cases()), ids=lambda v: str(v))
+def test_qpbo_bears_its_worst_cases(name, model, lossless):
+    result = Qpbo(lossless=lossless).find_map(model)
+    assert result.verify(model)
+    frustrated = name == "frustrated ring without fields"
+    assert bool(result.stats["persistent"].all()) == (not frustrated)
+    slack = 2 * result.stats["rounding"].item() + 1e-9
+    assert result.gap.item() <= (2.0 if frustrated else slack)
+
+
+def test_qpbo_rounds_no_ordinary_float32():
+    model = random_graph(4, 300, 1200, 0.8, dtype=torch.float32)
+    assert (Qpbo().find_map(model).stats["rounding"] == 0).all()
+    assert (Qpbo(lossless=False).find_map(model).stats["rounding"] > 0).all()
+
+
+def test_qpbo_takes_diagonals():
+    generator = torch.Generator().manual_seed(6)
+    shapes = ((2, 3, 4), (2, 3, 3), (2, 2, 4), (2, 2, 3), (2, 2, 3))
+    unary, right, down, falling, rising = (torch.randn(s, generator=generator) for s in shapes)
+    model = IsingGrid(unary, right, down, down_right=falling, down_left=rising)
+    result = Qpbo().find_map(model)
+    assert result.stats["persistent"].shape == model.shape == result.stats["strong"].shape
+    check_promises(model, result)
+
+
 def test_verify_refuses_what_the_flow_does_not_prove():
     model = random_graph(1, 30, 60, 0.6, seed=1)
     result = Qpbo().find_map(model)
@@ -256,6 +306,30 @@ def test_verify_refuses_what_the_flow_does_not_prove():
         assert not replace(result, certificate=replace(certificate, flow=flow)).verify(model)
     idle = replace(certificate, flow=torch.zeros_like(certificate.flow))
     assert not replace(result, certificate=idle).verify(model)
+
+
+def test_verify_refuses_a_flow_beyond_the_capacities():
+    edges = torch.tensor([[0, 1]])
+    model = IsingGraph(torch.tensor([[2.0, -2.0]]), edges, torch.tensor([[0.5]]))
+    result = Qpbo().find_map(model)
+    assert result.energy.item() == -3.5
+    # As if the coupling could carry all of both fields: then any two equal states were optimal.
+    unit = 2 ** (int(result.stats["exponent"]) + 1)
+    none = torch.zeros(1, 2, dtype=torch.bool)
+    flow = torch.tensor([[[2 * unit], [-2 * unit]]])
+    certificate = replace(result.certificate, flow=flow, on=none, off=none)
+    bound = torch.tensor([-0.5], dtype=torch.float64)
+    forged = replace(result, mask=~none, energy=bound, lower_bound=bound, certificate=certificate)
+    assert model.energy(forged.mask).item() == -0.5
+    assert not forged.verify(model)
+
+
+def test_verify_refuses_a_bound_that_leaves_the_rounding_out():
+    model = random_graph(1, 40, 80, 0.6, seed=1)
+    result = Qpbo(lossless=False).find_map(model)
+    assert result.verify(model)
+    raised = result.lower_bound + result.stats["rounding"] / 10
+    assert not replace(result, lower_bound=raised).verify(model)
 
 
 def test_verify_refuses_a_mask_without_the_labels():
