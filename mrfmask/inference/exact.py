@@ -117,9 +117,10 @@ class Exact(Method):
         return _by_size(
             model,
             lambda wide, images: samples_on_graph(
-                lambda graph: exact_graph.sample(graph, self.beta, self.chains, seed[images]), wide
+                lambda graph: exact_graph.sample(graph, self.beta, self.chains, seed[images.cpu()]),
+                wide,
             ),
-            lambda small, images: self._samples_of_small(small, seed[images]),
+            lambda small, images: self._samples_of_small(small, seed[images.cpu()]),
         )
 
     def _map_of_small(self, model: IsingGrid) -> MapResult:

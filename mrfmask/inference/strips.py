@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mrfmask import ops
 from mrfmask.inference.budget import Limit
-from mrfmask.inference.method import Method, check_count
+from mrfmask.inference.method import Method, check_count, check_no_diagonals
 from mrfmask.model import IsingGrid
 from mrfmask.result import ROUNDING, MapResult, Status
 
@@ -67,7 +67,7 @@ def strip_dual(
     ``E(x) + penalty * (what x comes to - amount)``.
 
     Args:
-        model: any IsingGrid; the work is in float64, on CPU threads.
+        model: any IsingGrid without diagonals; the work is in float64, on CPU threads.
         limit: what the pixels on come to, possible for the clamps; None for any masks.
         rows: of the widest strips, 2 to 12. A column of a strip has 2^rows states: time and memory
             are proportional to ``2^rows / rows`` (600 bytes a pixel for 8). Images that would take
@@ -80,6 +80,7 @@ def strip_dual(
         the strips are the larger parts of Sontag et al., "Tightening LP relaxations for MAP using
         message passing", UAI 2008.
     """
+    check_no_diagonals(model, "strips")
     unary, right, down, constant = _without_clamps(model)
     clamped_on = model.clamped & (model.unary > 0)
     cost = torch.ones_like(clamped_on, dtype=torch.int64)
@@ -118,14 +119,7 @@ def sweeps_within(time_limit_s: float | None, model: IsingGrid) -> int:
 
 
 def strip_bound(model: IsingGrid) -> Float[Tensor, " batch"]:
-    """The bound of `strip_dual` after a few sweeps, (batch,) float64, for masks found otherwise.
-
-    With diagonals: that of the model without them, less the sum of their sizes.
-    """
-    if model.has_diagonals:
-        diagonals = [t for t in (model.down_right, model.down_left) if t is not None]
-        most = sum(t.detach().abs().sum(dim=(1, 2), dtype=torch.float64) for t in diagonals)
-        return strip_bound(replace(model, down_right=None, down_left=None)) - most
+    """The bound of `strip_dual` after a few sweeps, (batch,) float64, for masks found otherwise."""
     return strip_dual(model, rows=FEW_ROWS, sweeps=FEW_SWEEPS).lower_bound
 
 

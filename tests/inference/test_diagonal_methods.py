@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import couplings, energy_of, enumerate_image
 from strategies import grids, random_grid
@@ -18,6 +18,7 @@ from mrfmask import Annealing, Gibbs, IsingGrid, MeanField, Status
 from mrfmask.inference.mean_field import evidence_lower_bound
 from mrfmask.inference.method import FUNCTIONS
 from mrfmask.inference.neighbours import neighbour_sum
+from mrfmask.inference.quick_bound import quick_bound
 from mrfmask.inference.strips import strip_bound
 from mrfmask.nn import MaskLayer, losses
 from mrfmask.nn.estimators import ESTIMATORS
@@ -82,6 +83,7 @@ REFUSING = {
     "budget_path": mm.budget_path,
     "logits": mean_field_logits,
     "entry map": entry_map,
+    "strip_bound": strip_bound,
     **{
         f"layer {name} {training}": lambda m, name=name, training=training: MaskLayer(
             estimator=name
@@ -114,9 +116,10 @@ def scaled(model):
     return IsingGrid(unary, constant=model.constant, periodic=model.periodic, **tensors)
 
 
+@settings(max_examples=30)
 @given(grids(diagonals=True), st.sampled_from([0.2, 0.6]), st.integers(0, 2**63 - 1))
 def test_gibbs_marginals_equal_enumeration(model, beta, seed):
-    model, chains = scaled(model), 2000
+    model, chains = scaled(model), 1500
     table = enumerate_image(model)
     weights, _ = table.probabilities(beta)
     p = (weights[:, None, None] * table.masks).sum(axis=0).clip(0, 1)
@@ -211,6 +214,7 @@ def test_mean_field_is_a_fixed_point_below_log_partition(dtype, data, beta):
         torch.testing.assert_close(getattr(result, name), one * other, rtol=1e-5, atol=1e-6)
 
 
+@settings(max_examples=30)
 @given(grids(diagonals=True, dtype=torch.float64, most_pixels=12))
 def test_mean_field_bound_never_falls(model):
     mean, values = None, []
@@ -234,9 +238,9 @@ def test_mean_field_kernels_agree_with_float64(periodic):
 
 
 @given(grids(diagonals=True))
-def test_strip_bound_is_below_the_minimum(model):
+def test_quick_bound_is_below_the_minimum(model):
     least = enumerate_image(model).minimum()
-    assert strip_bound(model).item() <= least + 1e-9 * (1 + abs(least))
+    assert quick_bound(model).item() <= least + 1e-9 * (1 + abs(least))
 
 
 @given(grids(diagonals=True))
@@ -245,3 +249,16 @@ def test_annealing_finds_the_minimum_of_small_grids(model):
     least = enumerate_image(model).minimum()
     assert result.energy.item() == pytest.approx(least, abs=1e-5 * (1 + abs(least)))
     assert result.verify(model)
+
+
+@pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_auto_finds_the_minimum(signs, periodic):
+    model = random_grid(2, 3, 4, signs=signs, periodic=periodic, diagonals=True)
+    result = mm.find_map(model)
+    least = [enumerate_image(model, b).minimum() for b in range(2)]
+    assert result.energy.tolist() == pytest.approx(least, abs=1e-5)
+    assert result.status == (Status.OPTIMAL,) * 2
+    assert result.verify(model)
+    # A cut proves associative ones of any size.
+    assert (result.method == "graph_cut") == (signs == "associative")
