@@ -3,6 +3,7 @@
 from mrfmask.graph import IsingGraph
 from mrfmask.inference import METHODS, find_map, marginals, sample
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget_path import budget_path
 from mrfmask.inference.cftp import Cftp
 from mrfmask.inference.exact import Exact
@@ -10,7 +11,10 @@ from mrfmask.inference.gibbs import Gibbs
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
+from mrfmask.inference.log_partition_bounds import LogPartitionBounds, log_partition_bounds
 from mrfmask.inference.mean_field import MeanField
+from mrfmask.inference.min_marginals import MinMarginals, min_marginals
+from mrfmask.inference.planar import planar_log_partition
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.model import IsingGrid
@@ -25,6 +29,7 @@ __all__ = [
     "METHODS",
     "SELECTORS",
     "Annealing",
+    "BeliefPropagation",
     "BudgetPath",
     "Cftp",
     "Exact",
@@ -34,10 +39,12 @@ __all__ = [
     "IsingGraph",
     "IsingGrid",
     "Kawasaki",
+    "LogPartitionBounds",
     "LongRange",
     "MapResult",
     "Marginals",
     "MeanField",
+    "MinMarginals",
     "Qpbo",
     "Samples",
     "Status",
@@ -45,7 +52,10 @@ __all__ = [
     "budget_path",
     "find_map",
     "load_model",
+    "log_partition_bounds",
     "marginals",
+    "min_marginals",
+    "planar_log_partition",
     "sample",
     "save_model",
     "select",

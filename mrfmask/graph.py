@@ -13,7 +13,7 @@ from mrfmask.checks import check_edges, check_mask, check_tensors
 from mrfmask.formats.bqm import bqm_from_terms, terms_from_bqm
 from mrfmask.formats.networkx import networkx_from_terms, terms_from_networkx
 from mrfmask.formats.qubo import qubo_from_terms, terms_from_qubo
-from mrfmask.formats.terms import Terms
+from mrfmask.formats.terms import Terms, check_tables, terms_from_tables
 from mrfmask.ising import IsingModel
 
 if TYPE_CHECKING:
@@ -78,6 +78,37 @@ class IsingGraph(IsingModel):
                 f"{tuple(self.pairwise.shape)}. For one model pass pairwise[None]."
             )
         self._set_constant(pairwise=self.pairwise)
+
+    @staticmethod
+    def from_costs(
+        unary: Float[Tensor, "batch nodes 2"],
+        edges: Int[Tensor, "edges 2"],
+        pairwise: Float[Tensor, "batch edges 2 2"],
+    ) -> IsingGraph:
+        """The model with ``E(x) = sum_i phi_i(x_i) + sum_ij phi_ij(x_i, x_j)`` for every mask.
+
+        Args:
+            unary: ``unary[..., s]`` is the cost of state s (0 off, 1 on). +inf forbids a state,
+                which clamps the node to the other one.
+            edges: the first and the second node of every table.
+            pairwise: ``pairwise[..., s, t]`` is the cost of state s of the first node with t of
+                the second; finite.
+
+        Raises:
+            TypeError: an argument is no tensor of its kind.
+            ValueError: a shape does not fit, both states of a node are forbidden, or the cost of a
+                pair is not finite.
+
+        Example:
+            >>> import torch, mrfmask as mm
+            >>> potts = 0.5 * (1 - torch.eye(2))  # 0.5 for two different states
+            >>> model = mm.IsingGraph.from_costs(torch.tensor([[[0.0, 1.0], [0.0, -1.0]]]),
+            ...                                  torch.tensor([[0, 1]]), potts[None, None])
+            >>> model.energy(torch.tensor([[False, True]]))
+            tensor([-0.5000], dtype=torch.float64)
+        """
+        check_tables(unary, edges, pairwise)
+        return IsingGraph(*terms_from_tables(unary, edges, pairwise))
 
     @staticmethod
     def from_networkx(

@@ -44,8 +44,7 @@ def superpixel_graph(
         >>> picture = torch.rand(40, 60, 3, generator=torch.Generator().manual_seed(0))
         >>> labels = slic(picture.numpy(), n_segments=50, start_label=0)
         >>> model = mm.superpixel_graph(labels, picture.mean(dim=2)[None] - 0.5, pairwise=0.1)
-        >>> mask = model.unary > 0  # the regions brighter than grey
-        >>> mask[:, labels].shape
+        >>> mm.find_map(model).mask[:, labels].shape
         torch.Size([1, 40, 60])
 
     Reference:

@@ -135,6 +135,9 @@ class ArcGraph {
   template <typename Poll>
   void run_waves(int most, Poll& poll);
 
+  // Whether waves are likely to pay: as in arc_grid.h.
+  bool thinly_spread() const;
+
   // The sum of positive excess.
   int64_t surplus() const {
     int64_t sum = 0;
@@ -234,6 +237,16 @@ void ArcGraph<Scalar>::spread_node(int32_t v, Poll& poll) {
     if (is_later(a)) send(a, held);
   }
   excess_[v] = held;
+}
+
+template <typename Scalar>
+bool ArcGraph<Scalar>::thinly_spread() const {
+  int32_t sources = 0, sinks = 0;
+  for (const Capacity e : excess_) {
+    sources += e > 0;
+    sinks += e < 0;
+  }
+  return std::max(sources, sinks) < size_ / 12 && std::min(sources, sinks) > size_ / 256;
 }
 
 template <typename Scalar>

@@ -38,8 +38,9 @@ struct PairRows {
   }
 };
 
-// On integers. Node v has the image nodes() + v; pair p, of nodes i and j, the edges p, from i to j
-// or its image, and pairs() + p, the image of p, from the image of i.
+// On integers. Node v is node 2 v of the cover and its image 2 v + 1: side by side, so that what is
+// near in the graph stays near. Pair p, of nodes i and j, has the edges p, from i to j or its
+// image, and pairs() + p, the image of p, from the image of i.
 template <typename Capacity>
 class DoubleCover {
  public:
@@ -60,11 +61,11 @@ class DoubleCover {
     }
     for (int64_t p = 0; p < pairs_; ++p) {
       const int64_t i = model.first[p], j = model.second[p];
-      const int64_t across = value_[p] < 0 ? nodes_ : 0;
-      first_[p] = i;
-      second_[p] = j + across;
-      first_[pairs_ + p] = i + nodes_;
-      second_[pairs_ + p] = j + nodes_ - across;
+      const int64_t across = value_[p] < 0;
+      first_[p] = 2 * i;
+      second_[p] = 2 * j + across;
+      first_[pairs_ + p] = 2 * i + 1;
+      second_[pairs_ + p] = 2 * j + 1 - across;
       capacity_[p] = capacity_[pairs_ + p] = std::abs(value_[p]);
       weight_ += capacity_[p];
     }
@@ -80,8 +81,8 @@ class DoubleCover {
         own = rounded(unary);
         weight_ += std::abs(own);
       }
-      terminal_[v] = own;
-      terminal_[nodes_ + v] = -own;
+      terminal_[2 * v] = own;
+      terminal_[2 * v + 1] = -own;
     }
   }
 
@@ -91,7 +92,7 @@ class DoubleCover {
   const int64_t* second() const { return second_.data(); }
   const Capacity* capacities() const { return capacity_.data(); }
   const Capacity* terminals() const { return terminal_.data(); }
-  Capacity terminal(int64_t v) const { return terminal_[v]; }
+  Capacity terminal(int64_t v) const { return terminal_[2 * v]; }
   // Twice the size of all terms, clamps left out: the double energy is the cut minus this.
   int64_t weight() const { return weight_; }
 
@@ -106,18 +107,14 @@ class DoubleCover {
 
   // Where the k-th arc of a node of the double cover leads if it has residual capacity, else -1.
   int64_t arc(int64_t v, int64_t k, const Capacity* flow) const {
-    const int64_t image = v < nodes_ ? 0 : nodes_;
-    const int64_t p = rows_.pair[rows_.start[v - image] + k];
+    const int64_t p = rows_.pair[rows_.start[v / 2] + k];
     const int64_t edge = first_[p] == v || second_[p] == v ? p : pairs_ + p;
     const bool forward = first_[edge] == v;
     const Capacity left = capacity_[edge] - (forward ? flow[edge] : -flow[edge]);
     if (left <= 0) return -1;
     return forward ? second_[edge] : first_[edge];
   }
-  int64_t arcs(int64_t v) const {
-    const int64_t i = v < nodes_ ? v : v - nodes_;
-    return rows_.start[i + 1] - rows_.start[i];
-  }
+  int64_t arcs(int64_t v) const { return rows_.start[v / 2 + 1] - rows_.start[v / 2]; }
 
  private:
   int64_t nodes_, pairs_;
@@ -137,17 +134,14 @@ template <typename Capacity, typename Poll>
 void strong_components(const DoubleCover<Capacity>& cover, const Capacity* flow,
                        const std::vector<uint8_t>& reached, std::vector<int64_t>& component,
                        Poll& poll) {
-  const int64_t nodes = cover.nodes(), size = 2 * nodes;
+  const int64_t size = 2 * cover.nodes();
   constexpr int64_t kNew = -1;
   std::vector<int64_t> entered(static_cast<size_t>(size), kNew), lowest(entered.size());
   std::vector<int64_t> next(entered.size());  // the arc to follow next
   std::vector<uint8_t> waiting(entered.size());
   std::vector<int64_t> path, stack;
   int64_t time = 0, components = 0, steps = 0;
-  const auto open = [&](int64_t v) {
-    const int64_t image = v < nodes ? v + nodes : v - nodes;
-    return !reached[v] && !reached[image];
-  };
+  const auto open = [&](int64_t v) { return !reached[v] && !reached[v ^ 1]; };
   const auto enter = [&](int64_t v) {
     entered[v] = lowest[v] = time++;
     waiting[v] = 1;
@@ -156,7 +150,7 @@ void strong_components(const DoubleCover<Capacity>& cover, const Capacity* flow,
   };
   // Images first: where both numberings are right, nodes are off.
   for (int64_t k = 0; k < size; ++k) {
-    const int64_t root = k < nodes ? k + nodes : k - nodes;
+    const int64_t root = k ^ 1;
     if (entered[root] != kNew || !open(root)) continue;
     enter(root);
     while (!path.empty()) {

@@ -1,7 +1,8 @@
 // Maximum flow / minimum cut: source -> nodes of any graph, coupled both ways alike -> sink.
 //
-// The stages of max_flow.h: passes over the nodes in their order (arc_graph.h), then search trees
-// (search_trees.h), which take turns with waves if paths are long and many.
+// The stages of max_flow.h: passes over the nodes in their order, waves if what is left is thinly
+// spread (arc_graph.h), and search trees (search_trees.h), which take turns with waves if paths are
+// long and many.
 #pragma once
 
 #include <algorithm>
@@ -52,7 +53,7 @@ class GraphMaxFlow : protected SearchTrees<ArcGraph<Capacity>> {
  private:
   // If no more than one node in so many is disturbed, searches alone are quickest.
   static constexpr int32_t kFewDisturbed = 50;
-  static constexpr int kWaves = 64;
+  static constexpr int kFirstWaves = 8, kLaterWaves = 16;
   // Effort of the first search and of those after waves, over the number of nodes.
   static constexpr int64_t kFirstEffort = 16, kLaterEffort = 4;
 };
@@ -87,9 +88,10 @@ int64_t GraphMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* 
     this->spread_pair(count_steps);
     flow = waiting - this->surplus();
   }
+  if (far && this->thinly_spread()) this->run_waves(kFirstWaves, count_steps);
   int64_t effort = kFirstEffort * size_;
   while (!this->search(effort, count_steps)) {
-    this->run_waves(kWaves, count_steps);
+    this->run_waves(kLaterWaves, count_steps);
     effort = kLaterEffort * size_;
   }
   return supply - this->surplus();

@@ -127,11 +127,11 @@ void qpbo_model(const PairedModel<Real>& model, const PairRows& rows, QpboOutput
   strong_components(cover, out.flow, reached, component, poll);
   std::vector<int8_t> state(static_cast<size_t>(nodes));
   for (int64_t v = 0; v < nodes; ++v) {
-    const bool up = reached[v], down = reached[nodes + v];
+    const bool up = reached[2 * v], down = reached[2 * v + 1];
     // Components are numbered against the direction of the arcs between them: those of lower number
     // than their image form a set that no arc leaves.
-    const bool before = component[v] < component[nodes + v];
-    const bool after = component[v] > component[nodes + v];
+    const bool before = component[2 * v] < component[2 * v + 1];
+    const bool after = component[2 * v] > component[2 * v + 1];
     out.strong[v] = up || down;
     out.on[v] = up || (!down && before);
     out.off[v] = down || (!up && after);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import torch
 from hypothesis import strategies as st
@@ -54,3 +55,22 @@ def graphs(draw, signs="any", most_nodes=12, clamps=True, batch=1, dtype=None):
     constant = torch.tensor([draw(st.sampled_from([0.0, -1.5, 10.0]))] * batch, dtype=torch.float64)
     pairwise = tensor(values.map(SIGNS[signs]), len(listed))
     return IsingGraph(unary, edges.reshape(-1, 2), pairwise, constant)
+
+
+def turn(model, nodes):
+    """The same energies with some nodes of every model turned round."""
+    first, second = (nodes[..., model.edges[:, end]] for end in (0, 1))
+    return replace(
+        model,
+        unary=torch.where(nodes, -model.unary, model.unary),
+        pairwise=torch.where(first ^ second, -model.pairwise, model.pairwise),
+    )
+
+
+@st.composite
+def balanced(draw):
+    """Associative graphs, each model of the batch turned in its own way."""
+    batch = draw(st.integers(1, 3))
+    model = draw(graphs(signs="associative", most_nodes=8, batch=batch))
+    bits = draw(st.lists(st.booleans(), min_size=batch * 8, max_size=batch * 8))
+    return turn(model, torch.tensor(bits).reshape(batch, 8)[:, : model.shape[1]])

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = {"gibbs": "test_cuda_gibbs", "mean_field": "test_cuda_mean_field"}
+PROGRAMS = {
+    "gibbs": "test_cuda_gibbs",
+    "mean_field": "test_cuda_mean_field",
+    "diagonals": "test_cuda_diagonals",
+}
 FLAGS = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-Wno-unknown-pragmas"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

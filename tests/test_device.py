@@ -98,6 +98,18 @@ def test_method_keeps_to_the_device(card, name, answer, dtype):
         assert there.verify(model.to("cuda"))
 
 
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize(
+    ("name", "answer"), [call for call in CALLS if mm.METHODS[call[0]].diagonals]
+)
+def test_method_keeps_to_the_device_with_diagonals(card, name, answer, periodic):
+    model = random_grid(3, 5, 8, signs="any", seed=3, periodic=periodic, diagonals=True)
+    method = mm.METHODS[name](**OPTIONS.get(name, {}))
+    here = getattr(method, FUNCTIONS[answer])(model)
+    there = getattr(method, FUNCTIONS[answer])(model.to("cuda"))
+    assert_same(here, there)
+
+
 @pytest.mark.parametrize("name", ["gibbs", "mean_field", "graph_cut", "kawasaki"])
 def test_answers_on_the_device_are_the_golden_bits(card, name):
     assert answers(name, "cuda") == GOLDEN[name]

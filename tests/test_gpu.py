@@ -67,6 +67,20 @@ def test_mean_field_has_the_bits_of_the_cpu(height, width, periodic):
     assert torch.equal(first.stats["sweeps"], second.stats["sweeps"].cpu())
 
 
+@pytest.mark.parametrize(("height", "width", "periodic"), SHAPES)
+def test_diagonals_have_the_bits_of_the_cpu(height, width, periodic):
+    model = random_grid(2, height, width, signs="any", periodic=periodic, diagonals=True)
+    pairs = ("probability", *model.couplings)
+    sampler = Gibbs(sweeps=6, burn_in=3, chains=2, seed=3)
+    there = model.to("cuda")
+    assert_same(sampler.sample(model), sampler.sample(there), ("masks", "counts", "energies"))
+    assert_same(sampler.marginals(model), sampler.marginals(there), pairs)
+    means = [MeanField(max_sweeps=20).marginals(m) for m in (model, there)]
+    assert_same(*means, ("probability",))
+    masks = [Annealing(sweeps=10).find_map(m) for m in (model, there)]
+    assert_same(*masks, ("mask",))
+
+
 @pytest.mark.parametrize(("height", "width"), [(33, 40), (200, 300)])
 def test_annealing_and_cuts_have_the_bits_of_the_cpu(height, width):
     for signs, method in (("any", Annealing(sweeps=50)), ("associative", GraphCut())):

@@ -18,7 +18,7 @@ from mrfmask.select import SELECTORS
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "demo/README.md"),
-    *("docs/select.md", "docs/where_to_measure.md"),
+    *("docs/graphs.md", "docs/select.md", "docs/where_to_measure.md"),
 )
 
 
@@ -75,6 +75,14 @@ def test_readme_lists_every_method():
     rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", section.split("\n## ")[0], re.MULTILINE)
     listed = {name: tuple(answers.split(", ")) for name, answers in rows}
     assert listed == {name: method.answers for name, method in METHODS.items()}
+
+
+def test_page_about_graphs_lists_every_method_that_takes_them():
+    section = (ROOT / "docs/graphs.md").read_text().split("## Which method")[1]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", section, re.MULTILINE)
+    listed = {name: tuple(answers.split(", ")) for name, answers in rows}
+    taking = {name: method.answers for name, method in METHODS.items() if method.graphs}
+    assert taking.items() <= listed.items()
 
 
 def test_readme_lists_every_estimator():

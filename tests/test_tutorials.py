@@ -11,7 +11,9 @@ import torch
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name", ["learn_a_mask.md", "mask_layer.md", "where_to_measure.md"])
+@pytest.mark.parametrize(
+    "name", ["graphs.md", "learn_a_mask.md", "mask_layer.md", "where_to_measure.md"]
+)
 def test_tutorial_code_runs(name):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
     assert len(blocks) >= 3

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mrfmask.checks import check_edges, check_tensors
 from mrfmask.costs import ising_terms
 
 
@@ -73,6 +74,40 @@ def terms_from_tables(
     ising_unary = torch.where(clamped, state * torch.inf, -slope).to(unary.dtype)
     constant = paid.sum(dim=1) + mean.sum(dim=1)
     return Terms(ising_unary, edges, -product.to(unary.dtype), constant)
+
+
+def check_tables(unary: Tensor, edges: Tensor, pairwise: Tensor) -> None:
+    """Raises TypeError or ValueError unless `terms_from_tables` can take these."""
+    check_tensors(unary, pairwise=pairwise)
+    if unary.dim() != 3 or unary.shape[2] != 2:
+        raise ValueError(
+            f"unary must have shape (batch, nodes, 2); got {tuple(unary.shape)}. The last side "
+            "runs over the states off, on."
+        )
+    batch, nodes, _ = unary.shape
+    check_edges(edges, nodes, unary.device)
+    expected = (batch, len(edges), 2, 2)
+    if tuple(pairwise.shape) != expected:
+        raise ValueError(
+            f"pairwise must have shape {expected}, one table an edge; got {tuple(pairwise.shape)}. "
+            "The last sides run over the states off, on."
+        )
+    if unary.isnan().any() or unary.isneginf().any():
+        raise ValueError(
+            "unary must hold finite costs or +inf (a forbidden state); got NaN or -inf. Costs are "
+            "minimised."
+        )
+    forbidden = unary.isposinf().all(dim=2)
+    if forbidden.any():
+        image, node = forbidden.nonzero()[0].tolist()
+        raise ValueError(
+            f"unary must leave each node a state; got +inf for both states of node {node} of image "
+            f"{image}. Forbid at most one."
+        )
+    if not pairwise.isfinite().all():
+        raise ValueError(
+            "pairwise must hold finite costs; got NaN or inf. Forbid states through unary."
+        )
 
 
 def _add_at_ends(

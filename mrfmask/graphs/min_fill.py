@@ -114,6 +114,7 @@ def _eliminate(start, node, rank, rule, most):
     fill = np.zeros(nodes, dtype=np.int64)
     key = np.full(nodes, _FAR, dtype=np.int64)
     near = np.empty(most, dtype=np.int32)
+    joined = np.empty(most, dtype=np.int32)  # new neighbours of each of those
     merged = np.empty(nodes + 1, dtype=np.int32)
     changed = np.empty(nodes, dtype=np.int32)  # whose fill is to be counted
     order = np.empty(nodes, dtype=np.int32)
@@ -199,8 +200,11 @@ def _eliminate(start, node, rank, rule, most):
                         key[w] = _key(rule, fill[w], degree[w], rank[w], w)
                         heapq.heappush(heap, key[w])
             degree[a] += new
+            joined[i] = new
         # Lists grow only now: all of the above looked at those from before.
         for i in range(count):
+            if joined[i] == 0:
+                continue
             a = near[i]
             length, k = 0, 0
             for e in range(begin[a], begin[a] + size[a]):

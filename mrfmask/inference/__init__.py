@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto
+from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.budget import Budget, Limit, budget_limit
 from mrfmask.inference.budgeted import find_map_in_limit
 from mrfmask.inference.cftp import Cftp
@@ -31,7 +32,19 @@ from mrfmask.result import MapResult, Marginals, Samples
 # The one registry: functions, command line, tests and benchmarks read it.
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (Exact, GraphCut, Strips, Ilp, MeanField, Gibbs, Annealing, Kawasaki, Qpbo, Cftp)
+    for method in (
+        Exact,
+        GraphCut,
+        Strips,
+        Qpbo,
+        Ilp,
+        MeanField,
+        BeliefPropagation,
+        Gibbs,
+        Cftp,
+        Kawasaki,
+        Annealing,
+    )
 }
 
 
@@ -52,9 +65,9 @@ def find_map(
         model: a batch of images.
         method: a name in METHODS that answers "map", or "auto": for each image what is exact for it
             (graph_cut where all couplings have one sign, exact where a side is narrow), else
-            strips, and annealing for a better mask where they prove none optimal; with
-            `time_limit_s`, ilp goes on from there. ``result.method`` and ``result.reason`` say
-            which and why.
+            strips (of a graph qpbo, and exact on what it leaves), and annealing for a better mask
+            where they prove none optimal; with `time_limit_s`, ilp goes on from there.
+            ``result.method`` and ``result.reason`` say which and why.
         budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
             all pixels as a float; for all images or one for each. "auto" bounds by the best penalty
             per pixel and repairs, and goes on with ilp if a time limit is given, "ilp" always.

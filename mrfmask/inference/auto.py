@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
+from mrfmask.graph import IsingGraph
 from mrfmask.inference.annealing import Annealing
+from mrfmask.inference.auto_graph import find_map_frustrated
 from mrfmask.inference.closing import close_by_ilp
 from mrfmask.inference.exact import Exact, solvable_images
 from mrfmask.inference.graph_cut import GraphCut, cuttable_images
 from mrfmask.inference.on_graph import map_on_graph
+from mrfmask.inference.part_certificates import PartCertificates
 from mrfmask.inference.strips import Strips, proven_status, sweeps_within
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
-from mrfmask.result import Certificate, MapResult, Status
+from mrfmask.result import MapResult, Status
 
 
-def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
+def find_map_auto(model: IsingModel, time_limit_s: float | None) -> MapResult:
     """The MAP of every image by the method that suits it; each image as if it came alone."""
     if isinstance(model, IsingGrid) and model.has_diagonals:
         return map_on_graph(partial(find_map_auto, time_limit_s=time_limit_s), model)
@@ -29,15 +32,19 @@ def find_map_auto(model: IsingGrid, time_limit_s: float | None) -> MapResult:
     cuttable = cuttable_images(model)
     solvable = solvable_images(model) & ~cuttable
     rest = ~(cuttable | solvable)
+    if isinstance(model, IsingGraph):
+        balanced = "turning nodes round makes all couplings associative, so a minimum cut is exact"
+        small = "tables over few nodes at a time go through all states"
+        any_signs, frustrated = find_map_frustrated, "no cut is exact, and tables would be large"
+    else:
+        balanced = "its couplings have one sign, so a minimum cut is exact"
+        small = "narrow enough, or few enough free pixels, to go through all states"
+        any_signs, frustrated = _find_map_any, "couplings of both signs, many pixels"
     parts = []
     for solve, images, reason in (
-        (GraphCut(), cuttable, "its couplings have one sign, so a minimum cut is exact"),
-        (Exact(), solvable, "narrow enough, or few enough free pixels, to go through all states"),
-        (
-            partial(_find_map_any, time_limit_s=time_limit_s),
-            rest,
-            "couplings of both signs, many pixels",
-        ),
+        (GraphCut(), cuttable, balanced),
+        (Exact(), solvable, small),
+        (partial(any_signs, time_limit_s=time_limit_s), rest, frustrated),
     ):
         index = images.nonzero().flatten()
         if len(index) == len(model):
@@ -67,24 +74,6 @@ def _find_map_any(model: IsingGrid, time_limit_s: float | None) -> MapResult:
     return close_by_ilp(model, found, None, max(left, 1e-3))
 
 
-@dataclass(frozen=True)
-class _Certificates:
-    """The certificates of parts of a batch; parts without one count as proven."""
-
-    parts: list[tuple[Int[Tensor, " images"], Certificate | None]]
-
-    def proves(
-        self,
-        model: Any,
-        mask: Bool[Tensor, "batch height width"],
-        lower_bound: Float[Tensor, " batch"],
-    ) -> bool:
-        return all(
-            certificate is None or certificate.proves(model[i], mask[i], lower_bound[i])
-            for i, certificate in self.parts
-        )
-
-
 def merge_results(parts: list[tuple[Int[Tensor, " images"], MapResult]]) -> MapResult:
     """One result from those of several sets of images, (their numbers, their result)."""
     order = torch.cat([index for index, _ in parts]).argsort()
@@ -103,5 +92,5 @@ def merge_results(parts: list[tuple[Int[Tensor, " images"], MapResult]]) -> MapR
             "methods": tuple(methods[i] for i in order.tolist()),
             **{result.method: result.stats for _, result in parts},
         },
-        certificate=_Certificates([(index, result.certificate) for index, result in parts]),
+        certificate=PartCertificates([(index, result.certificate) for index, result in parts]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class CoverCertificate:
     flow: Int[Tensor, "batch 2 pairs"]
     on: Bool[Tensor, "batch nodes"]
     off: Bool[Tensor, "batch nodes"]
+
+    def __getitem__(self, models: Int[Tensor, " models"]) -> CoverCertificate:
+        """The certificate of some of the models."""
+        values = {field.name: getattr(self, field.name)[models] for field in fields(self)}
+        return CoverCertificate(**values)
 
     def proves(
         self,

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from mrfmask.graphs.adjacency import Adjacency
 from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_lp import NONE, CutLp, Cycles, SideRow, violated_triangles
+from mrfmask.inference.ilp_highs import in_thread
 
 # A gap that counts as none, in units of a form whose coefficients are at most 1024.
 CLOSED = 1e-6
-# Coefficients that are multiples of this have energies that are so as well.
+# Energies are multiples of something only where coefficients are multiples of this.
 FINEST_STEP = 2.0**-20
 # Violations that count: first large ones, of short cycles (HOP is added to each edge's length).
 LARGE, SMALL, HOP = 1e-3, 1e-6, 0.05
@@ -27,7 +28,7 @@ FEW = 10
 # Every so many rounds, inequalities that are kept to by so much are dropped,
 DROP_ROUNDS, SLACK = 5, 1e-3
 # and the program is left as it is once they close less than this share of the gap.
-STALLED_ROUNDS, STALLED_SHARE = 10, 0.05
+STALLED_ROUNDS, STALLED_SHARE = 20, 0.05
 
 
 @dataclass(kw_only=True)
@@ -195,7 +196,6 @@ def relax(
         branch-and-cut", New Optimization Algorithms in Physics 2004.
     """
     from mrfmask.graphs.adjacency import adjacency
-    from mrfmask.graphs.descent import descend
 
     lp, step, balanced = CutLp(form, side), energy_step(form), form.is_balanced()
     graph = adjacency(torch.from_numpy(form.pairs), form.nodes)
@@ -204,8 +204,7 @@ def relax(
     while not ended and time.monotonic() < deadline and lp.solve(deadline):
         rounds += 1
         if side is None:
-            rounded = _rounded(lp)
-            descend(graph.start, graph.node, graph.edge, form.linear, form.weight, rounded)
+            rounded = _rounded(lp, graph)
             if (energy := form.energy(rounded)) < value:
                 y, value = rounded, energy
         if value - lp.bound <= max(step - CLOSED, CLOSED):
@@ -227,8 +226,14 @@ def relax(
 
 
 def energy_step(form: CutForm) -> float:
-    """What all differences of energies are multiples of; 0 where coefficients are too fine."""
-    units = np.concatenate([form.linear, form.weight]) / FINEST_STEP
+    """What all differences of energies are multiples of; 0 where coefficients are too fine.
+
+    A flip of node i adds u_i and its c with some signs: their sum, and twice some of them.
+    """
+    around = form.linear.copy()
+    for end in form.pairs.T:
+        around += np.bincount(end, form.weight, form.nodes)
+    units = np.concatenate([2 * form.linear, 2 * form.weight, around]) / FINEST_STEP
     if (units != np.rint(units)).any():
         return 0.0
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
@@ -246,16 +251,21 @@ def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
     if graph is None:
         return triangles
     z = lp.z[: len(form.pairs)]
-    cycles = Cycles(*odd_cycles(graph, z, LARGE, HOP))
+    cycles = Cycles(*in_thread(lambda: odd_cycles(graph, z, LARGE, HOP)))
     if not len(cycles) and len(triangles) < FEW:
-        cycles = Cycles(*odd_cycles(graph, z, SMALL))
+        cycles = Cycles(*in_thread(lambda: odd_cycles(graph, z, SMALL)))
     return triangles.join(cycles.distinct())
 
 
-def _rounded(lp: CutLp) -> Bool[np.ndarray, " nodes"]:
-    """States that agree with the solution along a tree of the edges that are nearest to whole."""
+def _rounded(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
+    """States that agree with the solution along a tree of the edges that are nearest to whole.
+
+    Nodes that gain by a flip are flipped.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
+
+    from mrfmask.graphs.descent import descend
 
     ends, nodes = _ends(lp), lp.form.nodes + 1
     doubt = 1.0 - np.abs(lp.z - 0.5)
@@ -266,4 +276,7 @@ def _rounded(lp: CutLp) -> Bool[np.ndarray, " nodes"]:
     chosen = order[np.searchsorted(ends[order, 0] * nodes + ends[order, 1], wanted)]
     group, flip, _ = related(nodes, ends[chosen], lp.z[chosen] > 0.5)
     # Nodes that the tree does not join to the root may have either state.
-    return np.where(group[:-1] == group[-1], flip[:-1] ^ flip[-1], flip[:-1])
+    y = np.where(group[:-1] == group[-1], flip[:-1] ^ flip[-1], flip[:-1])
+    linear, weight = lp.form.linear, lp.form.weight
+    in_thread(lambda: descend(graph.start, graph.node, graph.edge, linear, weight, y))
+    return y

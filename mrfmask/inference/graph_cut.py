@@ -1,4 +1,4 @@
-"""Exact MAP by a minimum cut, for grids whose couplings all have one sign."""
+"""Exact MAP by a minimum cut: grids with couplings of one sign, graphs with balanced couplings."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask import ops
+from mrfmask.graph import IsingGraph
+from mrfmask.inference.cut_on_graph import balanced_models, cut_graphs
 from mrfmask.inference.flow_certificate import FlowCertificate
 from mrfmask.inference.method import Method, check_choice
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GraphCut(Method):
-    r"""A global minimum of the energy and its proof, by maximum flow on the grid.
+    r"""A global minimum of the energy and its proof, by maximum flow on the grid or graph.
 
     With ``y = (x + 1) / 2`` the energy of an associative model is ``const + sum u_i y_i + sum c_ij
     |y_i - y_j|`` with ``u = -2 unary`` and ``c = 2 pairwise >= 0``: a cut. A repulsive model on a
     grid that a checkerboard colours is turned into an associative one by flipping every second
-    pixel. The solver works on integers, one power-of-two scale an image; the bound accounts for the
-    rounding, so the gap is exactly 0 where nothing was rounded.
+    pixel. On a graph any model is turned so whose signs are balanced: no cycle has an odd number
+    of repulsive couplings (each listing of a pair counts as one). The solver works on integers,
+    one power-of-two scale an image; the bound accounts for the rounding, so the gap is exactly 0
+    where nothing was rounded.
 
     Args:
         tie: "min" returns the minimiser with the fewest pixels on, "max" the one with the most
-            (of a flipped model: in the flipped order, pixel (0, 0) unflipped).
+            (of a flipped model: in the flipped order, pixel (0, 0) unflipped; on a graph the lowest
+            node of each component that couplings other than 0 connect).
         lossless: take 64-bit integers for the images that 32-bit ones would round; slower, and the
             gap falls to about 1e-9 of theirs.
-        start: an earlier result of graph_cut for a batch of the same shape, whose flow the search
-            starts from: quicker where the potentials changed little, and never any other answer.
+        start: an earlier result of graph_cut for a batch of the same shape (and graph), whose
+            flow the search starts from: quicker where the potentials changed little, and never any
+            other answer.
 
     Raises:
         TypeError: `start` is no MapResult.
-        ValueError: couplings of both signs, or a repulsive torus with an odd side; a `start` of
-            another method or shape.
+        ValueError: couplings of both signs, or a repulsive torus with an odd side; on a graph a
+            cycle that is not balanced; a `start` of another method or shape.
 
     Example:
         >>> import torch, mrfmask as mm
@@ -63,7 +70,8 @@ class GraphCut(Method):
     answers: ClassVar = ("map",)
     exact: ClassVar = True
     devices: ClassVar = ("cpu", "cuda")
-    needs: ClassVar = "couplings of one sign (all repulsive: no odd torus)"
+    needs: ClassVar = "couplings of one sign (all repulsive: no odd torus); graphs: balanced signs"
+    graphs: ClassVar = True
 
     def __post_init__(self) -> None:
         check_choice("tie", self.tie, ("min", "max"))
@@ -79,13 +87,15 @@ class GraphCut(Method):
             )
 
     @staticmethod
-    def accepts(model: IsingGrid) -> bool:
+    def accepts(model: IsingModel) -> bool:
         """True if a cut is exact for every image of the model."""
         return bool(cuttable_images(model).all())
 
-    def find_map(self, model: IsingGrid) -> MapResult:
+    def find_map(self, model: IsingModel) -> MapResult:
         """A global minimum of every image, with the flow that proves it."""
         self.check_model(model)
+        if isinstance(model, IsingGraph):
+            return cut_graphs(model, self.tie, self.lossless, self.start)
         flipped = ~_images_where(model, torch.Tensor.ge)
         any_flipped = bool(flipped.any())
         if any_flipped and not self.accepts(model):
@@ -149,8 +159,10 @@ def _cut(model: IsingGrid, start: tuple, tie: str, wide: bool) -> tuple[Tensor, 
     )
 
 
-def cuttable_images(model: IsingGrid) -> Bool[Tensor, " batch"]:
+def cuttable_images(model: IsingModel) -> Bool[Tensor, " batch"]:
     """Which images a cut is exact for."""
+    if isinstance(model, IsingGraph):
+        return balanced_models(model)
     cuttable = _images_where(model, torch.Tensor.ge)
     if _has_two_colours(model) and not bool(cuttable.all()):
         cuttable = cuttable | _images_where(model, torch.Tensor.le)

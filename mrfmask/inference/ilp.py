@@ -233,14 +233,15 @@ def _finish(form: CutForm, relaxed: Relaxed, deadline: float, tally: Tally) -> F
         y = y ^ y[0]
         program.on[0].upBound = 0
     program.begin_at(y)
-    bound, status = run_highs(program, deadline, started=True)
+    gap = max(relaxed.step - 2 * CUTOFF, 0.0)
+    bound, status = run_highs(program, deadline, started=True, gap=gap)
     _count(program, DUAL_TOLERANCE, tally)
-    found = program.read(form.nodes)
-    return Found(
-        y=found if form.energy(found) < relaxed.value else relaxed.y,
-        bound=max(bound, lp.bound),
-        proven=status is Status.OPTIMAL,
-    )
+    found, bound = program.read(form.nodes), max(bound, lp.bound)
+    y = found if form.energy(found) < relaxed.value else relaxed.y
+    value, proven = form.energy(y), status is Status.OPTIMAL
+    if gap and value - bound <= gap:  # No energy lies between the two.
+        bound, proven = value, True
+    return Found(y=y, bound=bound, proven=proven)
 
 
 def _whole_program(

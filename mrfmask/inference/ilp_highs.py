@@ -1,12 +1,15 @@
-"""HiGHS, quiet, on one thread, and stopped by Ctrl-C."""
+"""HiGHS, quiet and on one thread; threads that leave Ctrl-C to their caller."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 # A reduced cost may have the wrong sign by this: so much for each variable, all in [0, 1].
 DUAL_TOLERANCE = 1e-9
+
+Result = TypeVar("Result")
 
 
 def quiet_highs() -> Any:
@@ -25,27 +28,47 @@ def quiet_highs() -> Any:
 def run_interruptibly(highs: Any) -> None:
     """Runs HiGHS so that Ctrl-C stops it.
 
-    In a thread of its own: the calling thread stays free to take the signal, and the scheduler that
-    HiGHS keeps for each thread is neither shared with other users of HiGHS nor left to forks.
+    In a thread of its own, so that the scheduler that HiGHS keeps for each thread is neither shared
+    with other users of HiGHS nor left to forks.
     """
     import highspy
 
+    def run() -> None:
+        highs.run()
+        highspy.Highs.resetGlobalScheduler(True)
+
+    highs.HandleUserInterrupt = True
+    in_thread(run, stop=highs.cancelSolve)
+
+
+def in_thread(run: Callable[[], Result], stop: Callable[[], object] | None = None) -> Result:
+    """What `run` returns or raises, from a thread of its own.
+
+    The calling thread stays free to take Ctrl-C, which compiled code cannot; it then calls `stop`,
+    waits for the other one and raises.
+    """
     # Not Thread.join: interrupted, it takes a running thread for a finished one (Python 3.11).
     done = threading.Event()
+    results: list[Result] = []
+    errors: list[BaseException] = []
 
-    def run() -> None:
+    def work() -> None:
         try:
-            highs.run()
-            highspy.Highs.resetGlobalScheduler(True)
+            results.append(run())
+        except BaseException as error:
+            errors.append(error)
         finally:
             done.set()
 
-    highs.HandleUserInterrupt = True
-    threading.Thread(target=run).start()
+    threading.Thread(target=work).start()
     try:
         while not done.wait(timeout=0.1):
             pass
     except KeyboardInterrupt:
-        highs.cancelSolve()
+        if stop is not None:
+            stop()
         done.wait()
         raise
+    if errors:
+        raise errors[0]
+    return results[0]

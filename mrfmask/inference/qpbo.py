@@ -29,7 +29,7 @@ class Qpbo(Method):
 
     Args:
         lossless: 64-bit integers, which hold float32 potentials exactly unless they differ by
-            factors of 2^30 or more; else 32-bit, quicker by a third.
+            factors of 2^30 or more; else 32-bit, a little quicker.
 
     Raises:
         TypeError: `lossless` is no bool.

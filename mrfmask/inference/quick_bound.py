@@ -14,7 +14,7 @@ from mrfmask.ising import IsingModel
 def quick_bound(model: IsingModel) -> Float[Tensor, " batch"]:
     """No mask has less energy, (batch,) float64: of a grid by strips, of a graph by its roof dual.
 
-    On 32-bit integers, which lose a little of the roof dual and take a third of the time off.
+    On 32-bit integers, which lose a little of the roof dual and are quicker.
     """
     if isinstance(model, IsingGraph):
         return roof_dual(model, lossless=False).lower_bound

@@ -61,7 +61,7 @@ def roof_dual(model: IsingGraph, lossless: bool = True) -> RoofDual:
         model: any signs, any device; the work is on CPU threads, on integers of one power-of-two
             scale a model.
         lossless: 64-bit integers, which hold float32 potentials exactly unless they differ by
-            factors of 2^30 or more; else 32-bit, quicker by a third.
+            factors of 2^30 or more; else 32-bit, a little quicker.
 
     Reference:
         Hammer, Hansen and Simeone, "Roof duality, complementation and persistency in quadratic 0-1

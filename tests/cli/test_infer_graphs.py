@@ -103,6 +103,17 @@ def test_infer_clamps_what_evidence_says(infer, uai, tmp_path):
     assert empty == without != with_evidence
 
 
+@pytest.mark.parametrize(
+    ("task", "method"), [("map", "exact"), ("marginals", "mean_field"), ("sample", "gibbs")]
+)
+def test_infer_answers_every_task_without_being_told_how(infer, uai, tmp_path, task, method):
+    infer(uai, "--out", tmp_path / "out", "--task", task)
+    (line,) = lines(tmp_path / "out")
+    assert line["method"] == method
+    states = torch.tensor([nodes_of(tmp_path / "out" / "m.nodes.csv")["state"]]) > 0
+    assert line["energy"] == mm.load_model(uai).energy(states).item()
+
+
 def test_infer_draws_states_of_nodes(infer, uai, tmp_path):
     options = ("--task", "sample", "--method", "exact", "--seed", 3)
     infer(uai, "--out", tmp_path / "out", *options)
