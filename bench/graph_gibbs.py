@@ -90,7 +90,13 @@ def compare(edges: list[tuple[int, int]], chains: int, sweeps: int) -> dict:
     answers = Answers(model, chains=64)
     for criterion in CRITERIA:
         run = dwave(model, chains, sweeps, criterion)
-        seconds, masks = zip(*(run(seed) for seed in range(4)), strict=True)
+        seconds, masks = [], []
+        for seed in range(4):
+            start = time.process_time()
+            own_clock, states = run(seed)
+            # Its own clock is that on the wall, which on a busy machine runs too fast.
+            seconds.append(min(own_clock, time.process_time() - start))
+            masks.append(states)
         away = answers.standard_errors(torch.cat(masks))
         assert max(map(abs, away.values())) < 7, (criterion, away)
         theirs = 1e9 * min(seconds) / updates

@@ -129,36 +129,31 @@ def begin_fields(field, unary, lanes):
             field[at + np.uint64(c)] = own
 
 
+# These functions take arrays one by one: to hand over a whole record takes as long as a chunk.
 @compiled
-def add_entries(field, layout, model, chains, nodes, at, apart, entries):
-    """Adds so many entries of each node of a chunk, `apart` from each other, to the fields."""
-    for k in range(entries):
-        first = at + k * apart
-        pairwise = model.pairwise[first : first + nodes]
-        if chains.lanes == 1:
-            seen = chains.seen[first : first + nodes]
-            for i in range(nodes):
-                field[i] += signed(pairwise[i], np.uint32(seen[i]), np.uint32(0))
-            continue
-        for i in range(nodes):
-            word = chains.words[layout.neighbour[first + i]]
-            coupling, own = pairwise[i], np.uint64(i * LANES)
-            for c in range(LANES):
-                field[own + np.uint64(c)] += signed(coupling, word, np.uint32(c))
+def add_entry(field, pairwise, neighbour, words, seen, lanes):
+    """Adds one entry of each node of a chunk to the local fields; `seen` is of a single chain."""
+    if lanes == 1:
+        for i in range(len(pairwise)):
+            field[i] += signed(pairwise[i], np.uint32(seen[i]), np.uint32(0))
+        return
+    for i in range(len(pairwise)):
+        word, coupling, own = words[neighbour[i]], pairwise[i], np.uint64(i * LANES)
+        for c in range(LANES):
+            field[own + np.uint64(c)] += signed(coupling, word, np.uint32(c))
 
 
 @compiled
-def tell_neighbours(layout, chains, on, place, nodes, at, apart, entries, turned):
+def tell_neighbours(on, words, seen, twin, at, apart, entries, turned):
     """Turns what the neighbours of a single chain's nodes see, where the new state is another."""
     number = 0
-    for i in range(nodes):
+    for i in range(len(words)):
         turned[number] = i
-        number += np.uint32(on[i]) != chains.words[place + i]
+        number += np.uint32(on[i]) != words[i]
     for k in range(entries):
         first = at + k * apart
-        twin = layout.twin[first : first + nodes]
         for i in range(number):
-            chains.seen[twin[turned[i]]] ^= np.uint8(1)
+            seen[twin[first + turned[i]]] ^= np.uint8(1)
 
 
 @compiled
@@ -225,19 +220,32 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
     at_once = CHUNK // lanes
     total[:] = 0
     for s in range(len(layout.segments)):
-        first, count, entry, earlier, later = layout.segments[s]
+        first, count, entry, entries = layout.segments[s]
         for begin in range(0, count, at_once):
             here = min(at_once, count - begin)
             place = first + begin
             nodes = slice(place, place + here)
             begin_fields(field, model.unary[nodes], lanes)
-            at = entry + begin
-            add_entries(field, layout, model, chains, here, at, count, earlier)
-            if len(total):
-                # Earlier neighbours are done: these couplings are seen in their final states.
-                part[: here * lanes] = field[: here * lanes]
-            at += earlier * count
-            add_entries(field, layout, model, chains, here, at, count, later)
+            done = 0  # Nodes to which all earlier neighbours are added.
+            for k in range(entries + 1):
+                if len(total):
+                    after = done
+                    while after < here and layout.earlier[place + after] == k:
+                        after += 1
+                    if after > done:
+                        ready = slice(done * lanes, after * lanes)
+                        part[ready] = field[ready]
+                        done = after
+                if k < entries:
+                    at = entry + begin + k * count
+                    add_entry(
+                        field,
+                        model.pairwise[at : at + here],
+                        layout.neighbour[at : at + here],
+                        chains.words,
+                        chains.seen[at : at + here],
+                        lanes,
+                    )
             clamp = model.clamp[nodes]
             draws = chains.draws[place * lanes : (place + here) * lanes]
             if decide_all(log2_rate, field, clamp, draws, lanes, on):
@@ -257,8 +265,16 @@ def sweep_once(layout, model, chains, log2_rate, number, total):
                         log2_odds = log2_rate * field[j] + clamp[i]
                         on[j] = decide_by_both(log2_odds, draws[j], low)
             if lanes == 1:
-                at, entries = entry + begin, earlier + later
-                tell_neighbours(layout, chains, on, place, here, at, count, entries, turned)
+                tell_neighbours(
+                    on,
+                    chains.words[nodes],
+                    chains.seen,
+                    layout.twin,
+                    entry + begin,
+                    count,
+                    entries,
+                    turned,
+                )
             pack(on, lanes, chains.words[nodes])
             if len(total):
                 add_energy(total, part, chains.words[nodes], lanes, model.per_energy)

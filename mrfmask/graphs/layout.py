@@ -18,19 +18,22 @@ BLOCK = 16 * LANES
 
 
 class Layout(NamedTuple):
-    """Nodes by colour; those alike in their numbers of neighbours lie together, in a *segment*.
+    """Nodes by colour; those with as many neighbours lie together, in a *segment*.
 
     A neighbour is *earlier* if its colour is updated before. Entries are the couplings as seen from
     one end, for a node the earlier neighbours first, each kind in the order of the edges: the order
-    in which local fields are summed. Entry k of all nodes of a segment lie side by side, so that
-    vectors may go over its nodes.
+    in which local fields are summed. Entries k of all nodes of a segment lie side by side, so that
+    vectors may go over its nodes. Earlier neighbours have their new states when a node is updated:
+    over the sum of unary and earlier entries, times states, the energy is a sum over nodes.
 
     Attributes:
         node: (nodes,) int32, the number of the node at each position.
         place: uint32, the position of each node, and then of nodes that there are not, to a
             multiple of BLOCK.
-        segments: (segments, 5) int64: first position, nodes, first entry, earlier neighbours of
-            each node, later ones; in the order of updates.
+        earlier: (nodes,) int32, entries of the node at each position that are earlier ones; rising
+            within a segment.
+        segments: (segments, 4) int64: first position, nodes, first entry, entries of each node; in
+            the order of updates.
         neighbour: (entries,) uint32, position of the neighbour.
         edge: (entries,) int32, number of the coupling.
         twin: (entries,) uint32, the entry of the same coupling at its other end.
@@ -39,7 +42,8 @@ class Layout(NamedTuple):
 
     node: Int[np.ndarray, " nodes"]
     place: UInt[np.ndarray, " places"]
-    segments: Int[np.ndarray, "segments 5"]
+    earlier: Int[np.ndarray, " nodes"]
+    segments: Int[np.ndarray, "segments 4"]
     neighbour: Int[np.ndarray, " entries"]
     edge: Int[np.ndarray, " entries"]
     twin: UInt[np.ndarray, " entries"]
@@ -68,18 +72,16 @@ def _layout(edges: Int[Tensor, "edges 2"], nodes: int) -> Layout:
     own = np.repeat(np.arange(nodes), degree)
     later = colour[graph.node] > colour[own]
     earlier = np.bincount(own[~later], minlength=nodes)
-    node = np.lexsort((np.arange(nodes), degree, earlier, colour))
+    node = np.lexsort((np.arange(nodes), earlier, degree, colour))
     position = np.empty(nodes, dtype=np.int64)
     position[node] = np.arange(nodes)
 
     # Where the nodes of one kind begin, and with them the entries, degree times as many.
-    kind = np.stack([colour, earlier, degree])[:, node]
+    kind = np.stack([colour, degree])[:, node]
     begins = np.flatnonzero(np.r_[True, (np.diff(kind) != 0).any(axis=0)])
     count = np.diff(np.r_[begins, nodes])
-    first_entry = np.r_[0, np.cumsum(count * kind[2, begins])[:-1]]
-    segments = np.stack(
-        [begins, count, first_entry, kind[1, begins], (kind[2] - kind[1])[begins]], axis=1
-    )
+    first_entry = np.r_[0, np.cumsum(count * kind[1, begins])[:-1]]
+    segments = np.stack([begins, count, first_entry, kind[1, begins]], axis=1)
 
     by_node = np.argsort(2 * own + later, kind="stable")
     rank = np.arange(len(own)) - graph.start[own]
@@ -94,6 +96,7 @@ def _layout(edges: Int[Tensor, "edges 2"], nodes: int) -> Layout:
     return Layout(
         node=node.astype(np.int32),
         place=np.r_[position, np.arange(nodes, -(-nodes // BLOCK) * BLOCK)].astype(np.uint32),
+        earlier=earlier[node].astype(np.int32),
         segments=segments.astype(np.int64),
         neighbour=position[graph.node[order]].astype(np.uint32),
         edge=edge,

@@ -97,14 +97,12 @@ def ascend(layout, model, log2_rate, mean, most, tolerance):
     while done < most and change > tolerance:
         change = np.float32(0)
         for s in range(len(layout.segments)):
-            first, count, entry, earlier, later = layout.segments[s]
+            first, count, entry, entries = layout.segments[s]
             for offset in range(0, count, CHUNK):
                 here = min(CHUNK, count - offset)
                 place = first + offset
                 field[:here] = model.unary[place : place + here]
-                add_means(
-                    field[:here], layout, model, mean, entry + offset, count, earlier + later, seen
-                )
+                add_means(field[:here], layout, model, mean, entry + offset, count, entries, seen)
                 updated = seen[0]
                 for i in range(here):
                     odds = log2_rate * field[i] + model.clamp[place + i]

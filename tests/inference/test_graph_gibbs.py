@@ -189,16 +189,20 @@ def test_layout_puts_every_coupling_at_both_ends_and_earlier_colours_first(nodes
     assert (plan.node[place] == np.arange(nodes)).all()
     assert sorted(plan.place.tolist()) == list(range(len(plan.place)))
     seen = []
-    for first, count, entry, earlier, later in plan.segments.tolist():
-        for k in range(earlier + later):
+    for first, count, entry, entries in plan.segments.tolist():
+        assert (np.diff(plan.earlier[first : first + count]) >= 0).all()
+        for k in range(entries):
             for i in range(count):
                 other = int(plan.neighbour[entry + k * count + i])
                 # Earlier ones are updated before the whole segment, later ones after it.
-                assert other < first if k < earlier else other >= first + count
+                early = k < plan.earlier[first + i]
+                assert other < first if early else other >= first + count
                 seen.append((first + i, other, int(plan.edge[entry + k * count + i])))
     ends = place[model.edges.numpy()].reshape(-1, 2)
     wanted = [(*pair, n) for n, (i, j) in enumerate(ends.tolist()) for pair in ((i, j), (j, i))]
     assert sorted(seen) == sorted(wanted)
+    assert (plan.edge[plan.twin] == plan.edge).all()
+    assert (plan.twin != np.arange(len(plan.edge))).all()
 
 
 def test_layout_is_made_anew_when_edges_change():

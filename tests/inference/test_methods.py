@@ -318,6 +318,7 @@ def test_auto_takes_ilp_within_a_time_limit():
         ),
         (lambda m: mm.Strips(rows=13), ValueError, "rows must lie in 2..12; got 13"),
         (lambda m: mm.Strips(sweeps=0), ValueError, "sweeps must lie in 1..2147483647; got 0"),
+        (lambda m: mm.Cftp(max_sweeps=0), ValueError, "max_sweeps must lie in 1..1048576; got 0"),
         (lambda m: mm.Exact(chains=0), ValueError, "chains must lie in 1..2147483647; got 0"),
     ],
 )
