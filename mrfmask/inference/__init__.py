@@ -97,7 +97,7 @@ def find_map(
         tensor([[[ True, False]]])
     """
     if budget is not None or budget_new is not None:
-        GraphCut().check_model(model)
+        Qpbo().check_model(model)
         limit = budget_limit(model, budget, budget_new, cost, at_most)
         if isinstance(model, IsingGrid) and model.has_diagonals:
             limit = limit.on_graph()

@@ -223,7 +223,6 @@ def _count(name: str, value: int | float, pixels: int | None) -> int:
         )
     if not 0.0 <= value <= 1.0:
         raise ValueError(
-            f"{name} must lie in [0, 1] as a fraction of the pixels; got {value}. "
-            "Use an int for a number of pixels."
+            f"{name} must lie in [0, 1] as a fraction of all; got {value}. Use an int for a number."
         )
     return round(value * pixels)

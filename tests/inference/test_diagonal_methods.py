@@ -76,9 +76,6 @@ def test_a_negative_diagonal_is_seen_by_accepts(name):
 
 TARGET = torch.ones(1, 3, 3, dtype=torch.bool)
 REFUSING = {
-    "budget": lambda m: mm.find_map(m, budget=3),
-    "budget of ilp": lambda m: mm.find_map(m, "ilp", budget=3),
-    "new budget": lambda m: mm.find_map(m, budget_new=3),
     "sample": lambda m: mm.sample(m, budget=3),
     "budget_path": mm.budget_path,
     "logits": mean_field_logits,
