@@ -80,6 +80,8 @@ def log_partition_bounds(
         substructures in intractable networks", NIPS 1996; Ruozzi, "The Bethe partition function of
         log-supermodular graphical models", NIPS 2012.
     """
+    if isinstance(model, IsingGrid) and model.has_diagonals:
+        model = model.as_graph()
     # What belief propagation takes, and where.
     BeliefPropagation(beta=beta).check_model(model)
     check_count("max_sweeps", max_sweeps, least=1)
