@@ -13,6 +13,7 @@ from mrfmask.graph import IsingGraph
 from mrfmask.inference.cut_on_graph import turn_round
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.ising import IsingModel
+from mrfmask.model import IsingGrid
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +72,8 @@ def min_marginals(model: IsingModel, sites: Int[Tensor, " sites"] | None = None)
     Reference:
         Kohli and Torr, "Measuring uncertainty in graph cut solutions", CVIU 2008.
     """
-    GraphCut().check_model(model)
+    as_graph = isinstance(model, IsingGrid) and model.has_diagonals
+    GraphCut().check_model(model.as_graph() if as_graph else model)
     sites = _check_sites(model, sites)
     graph = model if isinstance(model, IsingGraph) else model.as_graph()
     cut_model, turned = turn_round(graph)
