@@ -20,7 +20,7 @@ BAD_OPTIONS = [
     (
         "--method graph_cut --task marginals",
         "--method must answer --task marginals; got 'graph_cut', which answers map. Use exact, "
-        "mean_field, gibbs or kawasaki.",
+        "mean_field, belief_propagation, gibbs or kawasaki.",
     ),
     (
         "--method gibbs",
