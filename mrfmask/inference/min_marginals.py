@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrfmask import ops
-from mrfmask.graph import IsingGraph
 from mrfmask.inference.cut_on_graph import turn_round
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.ising import IsingModel
+from mrfmask.model import IsingGrid
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,9 +71,9 @@ def min_marginals(model: IsingModel, sites: Int[Tensor, " sites"] | None = None)
     Reference:
         Kohli and Torr, "Measuring uncertainty in graph cut solutions", CVIU 2008.
     """
-    GraphCut().check_model(model)
+    graph = model.as_graph() if isinstance(model, IsingGrid) else model
+    GraphCut().check_model(graph)
     sites = _check_sites(model, sites)
-    graph = model if isinstance(model, IsingGraph) else model.as_graph()
     cut_model, turned = turn_round(graph)
     mask, _, bound, rounding, _, growth = ops.min_marginals(
         cut_model.unary.detach(), cut_model.edges, cut_model.pairwise.detach(), sites
