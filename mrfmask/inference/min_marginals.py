@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrfmask import ops
+from mrfmask.graph import IsingGraph
 from mrfmask.inference.cut_on_graph import turn_round
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.ising import IsingModel
@@ -71,9 +72,10 @@ def min_marginals(model: IsingModel, sites: Int[Tensor, " sites"] | None = None)
     Reference:
         Kohli and Torr, "Measuring uncertainty in graph cut solutions", CVIU 2008.
     """
-    graph = model.as_graph() if isinstance(model, IsingGrid) else model
-    GraphCut().check_model(graph)
+    as_graph = isinstance(model, IsingGrid) and model.has_diagonals
+    GraphCut().check_model(model.as_graph() if as_graph else model)
     sites = _check_sites(model, sites)
+    graph = model if isinstance(model, IsingGraph) else model.as_graph()
     cut_model, turned = turn_round(graph)
     mask, _, bound, rounding, _, growth = ops.min_marginals(
         cut_model.unary.detach(), cut_model.edges, cut_model.pairwise.detach(), sites
