@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mrfmask.inference.certificate_scale import certificate_scale
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CoverCertificate:
@@ -53,6 +55,8 @@ class CoverCertificate:
         """True if the flow fits the model, proves bound and labels, and the mask has the labels."""
         ends = np.sort(model.edges.cpu().numpy(), axis=1).reshape(-1, 2)
         pairs, pair_of = np.unique(ends, axis=0, return_inverse=True)
+        if self.flow.shape != (len(model), 2, len(pairs)) or self.on.shape != model.unary.shape:
+            return False
         return all(
             self._model_proves(
                 model[b], b, (pairs, pair_of.reshape(-1)), mask[b].cpu().numpy(), lower_bound[b]
@@ -76,7 +80,9 @@ class CoverCertificate:
         pairwise = model.pairwise[0].detach().cpu().double().numpy()
         clamped = np.isinf(unary)
         free = np.where(clamped, 0.0, unary)
-        scale = np.ldexp(2.0, int(self.exponent[b]))
+        scale = certificate_scale(int(self.exponent[b]), free, pairwise)
+        if scale is None:
+            return False
         field, edge = (np.rint(t * scale).astype(np.int64) for t in (free, pairwise))
         rounding = np.abs(field - free * scale).sum() + np.abs(edge - pairwise * scale).sum()
         coupling = np.zeros(len(pairs), dtype=np.int64)
@@ -92,7 +98,8 @@ class CoverCertificate:
         second = np.stack([pairs[:, 1], pairs[:, 1] + nodes])
         second = np.where(crosses, second[::-1], second)
         flow = self.flow[b].cpu().numpy().astype(np.int64)
-        if (np.abs(flow) > capacity).any():
+        # Not |flow|: the lowest integer has none.
+        if ((flow > capacity) | (flow < -capacity)).any():
             return False
         cost_on = np.concatenate([-field, field])
         reduced = cost_on.copy()

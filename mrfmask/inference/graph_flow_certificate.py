@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mrfmask.inference.certificate_scale import certificate_scale
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GraphFlowCertificate:
@@ -49,15 +51,18 @@ class GraphFlowCertificate:
         unary = model.unary[0].detach().cpu().double().numpy() * signs
         pairwise = model.pairwise[0].detach().cpu().double().numpy()
         pairwise = pairwise * signs[first] * signs[second]
-        scale = np.ldexp(1.0, int(self.exponent[b]))
-        flow = self.flow[b].cpu().numpy().astype(np.int64)
-        capacity = np.rint(2 * pairwise * scale).astype(np.int64)
-        if (np.abs(flow) > capacity).any():
-            return False
-
         clamped = np.isinf(unary)
         finite = np.where(clamped, 0.0, unary)
-        cost_on = np.rint(-2 * finite * scale).astype(np.int64)
+        scale = certificate_scale(int(self.exponent[b]), finite, pairwise)
+        if scale is None:
+            return False
+        flow = self.flow[b].cpu().numpy().astype(np.int64)
+        capacity = np.rint(pairwise * scale).astype(np.int64)
+        # Not |flow|: the lowest integer has none.
+        if ((flow > capacity) | (flow < -capacity)).any():
+            return False
+
+        cost_on = np.rint(-finite * scale).astype(np.int64)
         # A clamp is a terminal stronger than all couplings of its node together.
         around = np.zeros(len(unary), dtype=np.int64)
         np.add.at(around, first, capacity)
@@ -73,9 +78,9 @@ class GraphFlowCertificate:
 
         # Clamped unaries count 0 in the energy, not what their terminals made of them.
         minimum -= np.where(clamped, np.minimum(cost_on, 0), 0).sum()
-        rounding = np.abs(np.where(clamped, 0, cost_on) + 2 * finite * scale).sum()
-        rounding += np.abs(capacity - 2 * pairwise * scale).sum()
+        rounding = np.abs(np.where(clamped, 0, cost_on) + finite * scale).sum()
+        rounding += np.abs(capacity - pairwise * scale).sum()
         base = float(model.constant[0]) + finite.sum() - pairwise.sum()
-        proven = base + (float(minimum) - rounding) / scale
+        proven = base + 2 * (float(minimum) - rounding) / scale
         size = np.abs(finite).sum() + np.abs(pairwise).sum()
         return lower_bound <= proven + 1e-12 * (1.0 + size + abs(base))
