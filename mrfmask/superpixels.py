@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -34,9 +37,10 @@ def superpixel_graph(
         The model, with edges (r, s), r < s, in order, each once.
 
     Raises:
-        TypeError: `labels` is no tensor or array of ints, or `unary` no float tensor.
-        ValueError: a shape does not fit, labels are negative or leave one out, or a region has
-            pixels clamped both on and off.
+        TypeError: `labels` is no tensor or array of ints, `unary` no float tensor, or `pairwise` no
+            number.
+        ValueError: a shape does not fit, labels are negative or leave one out, a region has pixels
+            clamped both on and off, or `pairwise` is not finite.
 
     Example:
         >>> import torch, mrfmask as mm
@@ -52,6 +56,7 @@ def superpixel_graph(
         neighborhoods", ICCV 2009.
     """
     labels = _check_labels(labels)
+    _check_pairwise(pairwise)
     regions = int(labels.max()) + 1
     if unary is None:
         unary = torch.zeros(1, *labels.shape)
@@ -86,6 +91,16 @@ def _boundaries(
     key = torch.minimum(first, second) * regions + torch.maximum(first, second)
     pairs, lengths = key[first != second].unique(return_counts=True)
     return torch.stack([pairs // regions, pairs % regions], dim=1), lengths
+
+
+def _check_pairwise(pairwise: float) -> None:
+    if isinstance(pairwise, bool) or not isinstance(pairwise, Real):
+        raise TypeError(
+            f"pairwise must be a number; got {type(pairwise).__name__}. For a coupling of its own "
+            "for every edge build an IsingGraph."
+        )
+    if not math.isfinite(pairwise):
+        raise ValueError(f"pairwise must be finite; got {pairwise}. Choose another number.")
 
 
 def _check_labels(labels: Tensor | np.ndarray) -> Int[Tensor, "height width"]:

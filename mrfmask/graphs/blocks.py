@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mrfmask.graphs.compiled import compiled
-from mrfmask.graphs.forests import EPSILON, Forest, climb, descend
+from mrfmask.graphs.forests import EPSILON, Forest, climb, descend, empty_forest
 from mrfmask.graphs.pairs import Pairs
 
 
@@ -17,7 +17,9 @@ def tree_blocks(pairs: Pairs, weight: Float[np.ndarray, " pairs"]) -> Forest:
 
     Each block grows along the heaviest pair to a node that has no other pair with the block.
     """
-    return Forest(*_grow(*pairs.rows, weight))
+    forest = empty_forest(pairs.nodes)
+    _grow(*pairs.rows, weight, *forest)
+    return forest
 
 
 def single_blocks(pairs: Pairs) -> Forest:
@@ -27,11 +29,8 @@ def single_blocks(pairs: Pairs) -> Forest:
 
 
 @compiled
-def _grow(start, node, edge, weight):
+def _grow(start, node, edge, weight, order, parent, link):
     nodes = len(start) - 1
-    order = np.empty(nodes, dtype=np.int32)
-    parent = np.full(nodes, -2, dtype=np.int32)
-    link = np.full(nodes, -1, dtype=np.int32)
     seen = np.full(nodes, -1, dtype=np.int64)  # the last block that the node has a pair with
     several = np.zeros(nodes, dtype=np.bool_)
     end = 0
@@ -51,7 +50,6 @@ def _grow(start, node, edge, weight):
                 several[u] = seen[u] == root
                 seen[u] = root
                 heapq.heappush(heap, (-weight[edge[e]], np.int64(u), np.int64(edge[e]), v))
-    return order, parent, link
 
 
 @compiled

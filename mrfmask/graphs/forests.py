@@ -32,15 +32,26 @@ class Forest(NamedTuple):
     link: Int[np.ndarray, " nodes"]
 
 
+def empty_forest(nodes: int) -> Forest:
+    """One that kernels fill in: no node has a place (parents are -2).
+
+    Kernels that return arrays would turn Ctrl-C into a SystemError.
+    """
+    order = np.empty(nodes, dtype=np.int32)
+    return Forest(order, np.full_like(order, -2), np.full_like(order, -1))
+
+
 def heaviest_forest(pairs: Pairs, weight: Float[np.ndarray, " pairs"]) -> Forest:
     """A spanning forest of largest weight, by Kruskal; among equals the first pairs."""
     used = np.zeros(len(weight), dtype=np.bool_)
     by_weight = np.argsort(-weight, kind="stable")
-    return Forest(*_grow(by_weight, pairs.first, pairs.second, *pairs.rows, used))
+    forest = empty_forest(pairs.nodes)
+    _grow(by_weight, pairs.first, pairs.second, *pairs.rows, used, *forest)
+    return forest
 
 
 @compiled
-def _grow(by_weight, first, second, start, node, edge, used):
+def _grow(by_weight, first, second, start, node, edge, used, order, parent, link):
     nodes = len(start) - 1
     above = np.arange(nodes)
     for p in by_weight:
@@ -54,9 +65,6 @@ def _grow(by_weight, first, second, start, node, edge, used):
         if i != j:
             above[i] = j
             used[p] = True
-    order = np.empty(nodes, dtype=np.int32)
-    parent = np.full(nodes, -2, dtype=np.int32)
-    link = np.full(nodes, -1, dtype=np.int32)
     end = 0
     for root in range(nodes):
         if parent[root] != -2:
@@ -74,7 +82,6 @@ def _grow(by_weight, first, second, start, node, edge, used):
                     link[node[e]] = edge[e]
                     order[end] = node[e]
                     end += 1
-    return order, parent, link
 
 
 @compiled

@@ -13,12 +13,12 @@ from mrfmask.graphs.heat_bath import Chains, Potentials, run_sweeps, start_chain
 from mrfmask.graphs.layout import Layout, layout
 from mrfmask.graphs.philox import LANES
 from mrfmask.graphs.portable import LEAST, log2_odds_rate
-from mrfmask.graphs.threads import each_item, stop_if_asked
+from mrfmask.graphs.threads import each_item, may_stop
 
 # So many chains and more are run together, fewer one by one.
 FEWEST_TOGETHER = 16
-# Node states between two looks at whether the user wants to stop: some tenths of a second.
-PATIENCE = 2**24
+# Node states between two looks at whether the user wants to stop.
+PATIENCE = 2**27
 
 
 class GibbsRun(NamedTuple):
@@ -106,7 +106,7 @@ def gibbs_sweeps(
         start_chains(plan, models[b], group, start is not None)
         at_once = max(1, PATIENCE // (nodes * lanes))
         for begin in range(0, burn_in + sweeps, at_once):
-            stop_if_asked()
+            may_stop()
             end = min(begin + at_once, burn_in + sweeps)
             run_sweeps(plan, models[b], group, rates[b], sweep_offset, begin, end, burn_in)
         unpack(plan, words, masks[b, these].numpy())

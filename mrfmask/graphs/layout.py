@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Int, UInt
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -55,11 +56,13 @@ _known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 def layout(edges: Int[Tensor, "edges 2"], nodes: int) -> Layout:
     """The layout of a graph; kept for as long as the tensor of its edges lives unchanged."""
-    version, known = _known.get(edges, (None, None))
-    if version == (edges._version, nodes):
+    # Compared in full, which takes less than a sweep: NumPy may change the tensor's memory unseen.
+    then, known = _known.get(edges, (None, None))
+    if known is not None and len(known.node) == nodes and torch.equal(then, edges):
         return known
-    made = _layout(edges, nodes)
-    _known[edges] = ((edges._version, nodes), made)
+    then = edges.clone()
+    made = _layout(then, nodes)
+    _known[edges] = (then, made)
     return made
 
 

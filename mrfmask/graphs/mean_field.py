@@ -12,7 +12,7 @@ from mrfmask.graphs.gibbs import PATIENCE, potentials
 from mrfmask.graphs.heat_bath import CHUNK
 from mrfmask.graphs.layout import layout
 from mrfmask.graphs.portable import exp2_negative, fused, log2_odds_rate
-from mrfmask.graphs.threads import each_item, stop_if_asked
+from mrfmask.graphs.threads import each_item, may_stop
 
 ONE = np.float32(1)
 # Entries of a node whose means are fetched before any is added.
@@ -60,7 +60,7 @@ def mean_field_sweeps(
         begin(model, rates[b], given, mean)
         sweeps, change = 0, np.float32(np.inf)
         while sweeps < max_sweeps and change > limit:
-            stop_if_asked()
+            may_stop()
             more = min(at_once, max_sweeps - sweeps)
             more, change = ascend(plan, model, rates[b], mean, more, limit)
             sweeps += more

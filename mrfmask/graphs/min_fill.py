@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from mrfmask.graphs.adjacency import Adjacency
 from mrfmask.graphs.compiled import compiled
+from mrfmask.graphs.threads import in_thread
 
 _FILL, _DEGREE, _RANK = range(3)
 _FAR = 2**62
@@ -68,7 +69,8 @@ def elimination_order(graph: Adjacency, most: int) -> Order:
 
 
 def _order(graph: Adjacency, rank: Int[np.ndarray, " nodes"], rule: int, most: int) -> Order:
-    node, start, scope, too_wide = _eliminate(graph.start, graph.node, rank, rule, most)
+    found = in_thread(lambda: _eliminate(graph.start, graph.node, rank, rule, most))
+    node, start, scope, too_wide = found
     return Order(node, start, scope, int(too_wide))
 
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Int
 
 from mrfmask.graphs.adjacency import Adjacency, adjacency
+from mrfmask.graphs.threads import in_thread
 from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_lp import NONE, CutLp, Cycles, SideRow, violated_triangles
-from mrfmask.inference.ilp_highs import in_thread
 
 # A gap that counts as none, in units of a form whose coefficients are at most 1024.
 CLOSED = 1e-6

@@ -135,6 +135,7 @@ class _Forward:
 
     def __init__(self, model: GraphElimination, beta: float, plus: int) -> None:
         from mrfmask.graphs import elimination as kernels
+        from mrfmask.graphs.threads import may_stop
 
         plan = self.plan = model.plan
         self.field = beta * model.terms.field
@@ -148,7 +149,7 @@ class _Forward:
             )  # fmt: skip
             if not spread < _WIDEST_SPREAD:
                 self.plus = kernels.LOGARITHMS
-        self.kernel = kernels.forward
+        self.kernel, self.may_stop = kernels.forward, may_stop
         self.tables = np.empty(plan.stacks.sum())
         self.bits, self.bit_offset = np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
         self.none, self.no_offset = np.empty(0), np.empty(0, dtype=np.int64)
@@ -160,6 +161,7 @@ class _Forward:
         ends = first + 1 + np.flatnonzero(np.diff(done, append=-1))
         begin = first
         for end in ends.tolist():
+            self.may_stop()
             rest = share
             if len(share):
                 rest = share[share_offset[begin] - share_offset[first] :]

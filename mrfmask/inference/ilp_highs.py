@@ -1,15 +1,13 @@
-"""HiGHS, quiet and on one thread; threads that leave Ctrl-C to their caller."""
+"""HiGHS, quiet and on one thread."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
+
+from mrfmask.graphs.threads import in_thread
 
 # A reduced cost may have the wrong sign by this: so much for each variable, all in [0, 1].
 DUAL_TOLERANCE = 1e-9
-
-Result = TypeVar("Result")
 
 
 def quiet_highs() -> Any:
@@ -39,36 +37,3 @@ def run_interruptibly(highs: Any) -> None:
 
     highs.HandleUserInterrupt = True
     in_thread(run, stop=highs.cancelSolve)
-
-
-def in_thread(run: Callable[[], Result], stop: Callable[[], object] | None = None) -> Result:
-    """What `run` returns or raises, from a thread of its own.
-
-    The calling thread stays free to take Ctrl-C, which compiled code cannot; it then calls `stop`,
-    waits for the other one and raises.
-    """
-    # Not Thread.join: interrupted, it takes a running thread for a finished one (Python 3.11).
-    done = threading.Event()
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(run())
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=work).start()
-    try:
-        while not done.wait(timeout=0.1):
-            pass
-    except KeyboardInterrupt:
-        if stop is not None:
-            stop()
-        done.wait()
-        raise
-    if errors:
-        raise errors[0]
-    return results[0]

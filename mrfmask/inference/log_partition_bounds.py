@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mrfmask import ops
 from mrfmask.graphs.pairs import pairs_of
 from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.conditioned import condition
@@ -88,7 +89,7 @@ def log_partition_bounds(
     check_count("max_sweeps", max_sweeps, least=1)
     check_positive("tolerance", tolerance)
     from mrfmask.graphs.threads import each_item
-    from mrfmask.inference.lower_bound import bethe_bound, evidence_bound, gauge
+    from mrfmask.inference.lower_bound import bethe_bound, evidence_bound
     from mrfmask.inference.upper_bound import cooled, upper_bound
 
     pairs = pairs_of(graph.edges, graph.shape[1])
@@ -96,6 +97,11 @@ def log_partition_bounds(
     bounds, rounding = np.empty((len(graph), 2)), np.empty((len(graph), 2))
     traces, lower_by, status = ([None] * len(graph) for _ in range(3))
 
+    ends = torch.from_numpy(np.stack([pairs.first, pairs.second], axis=1).astype(np.int64))
+    turned, balanced = ops.gauge(
+        torch.from_numpy(given.field), ends, torch.from_numpy(given.coupling)
+    )
+    sign = np.where(turned.numpy(), -1.0, 1.0)
     lowest = None
     if isinstance(model, IsingGrid) and not model.has_diagonals:
         lowest = strip_dual(model).lower_bound.numpy()
@@ -109,9 +115,8 @@ def log_partition_bounds(
             score = off - beta * lowest[b] - given.constant[b] - clamps
             above = cooled(above, score, *potentials, tolerance, max_sweeps)
         found = {"tree blocks": evidence_bound(*potentials, above.mean, 0.01 * tolerance)}
-        sign = gauge(pairs, given.coupling[b])
-        if sign is not None:
-            found["Bethe"] = bethe_bound(*potentials, sign)
+        if balanced[b]:
+            found["Bethe"] = bethe_bound(*potentials, sign[b])
         lower_by[b] = max(found, key=lambda name: found[name][0] - found[name][1])
         low, below = found[lower_by[b]]
         constant, slack = given.constant[b], given.rounding[b]

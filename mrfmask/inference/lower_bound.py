@@ -11,14 +11,17 @@ import numpy as np
 from jaxtyping import Float
 
 from mrfmask.graphs.blocks import ascend, single_blocks
-from mrfmask.graphs.forests import EPSILON, Forest, heaviest_forest
+from mrfmask.graphs.forests import EPSILON, Forest
 from mrfmask.graphs.pairs import Pairs
+from mrfmask.graphs.threads import may_stop
 from mrfmask.inference.message_passing import pass_messages
 from mrfmask.inference.pseudo_marginals import totals
 from mrfmask.inference.tree_blocks import random_blocks
 
 # Of coordinate ascent and of belief propagation; what counts is the bound, not the last digit.
 MOST_SWEEPS = 500
+# Nodes and entries that one call of a kernel goes through, half a second or so.
+PATIENCE = 2**22
 # Shares of the potentials, from nearly independent nodes to the model itself.
 TEMPERATURES = np.geomspace(0.02, 1.0, 24)
 
@@ -67,22 +70,14 @@ def _ascend(
     sweeps: int = MOST_SWEEPS,
 ) -> tuple[float, float]:
     """Changes the means in place: (bound, rounding)."""
-    return ascend(*pairs.rows, *blocks, field, coupling, mean, tolerance, sweeps)[:2]
-
-
-def gauge(
-    pairs: Pairs, coupling: Float[np.ndarray, " pairs"]
-) -> Float[np.ndarray, " nodes"] | None:
-    """Signs that make every coupling associative, ``J s s' >= 0``; None where there are none."""
-    order, parent, link = heaviest_forest(pairs, (coupling != 0).astype(float))
-    sign = np.ones(pairs.nodes)
-    for v in order:
-        if parent[v] >= 0 and coupling[link[v]] < 0:
-            sign[v] = -sign[parent[v]]
-        elif parent[v] >= 0:
-            sign[v] = sign[parent[v]]
-    balanced = (coupling * sign[pairs.first] * sign[pairs.second] >= 0).all()
-    return sign if balanced else None
+    at_once = max(1, PATIENCE // (pairs.nodes + len(pairs.rows.edge)))
+    done = at_once
+    while done == at_once and sweeps > 0:
+        may_stop()
+        most = min(at_once, sweeps)
+        bound, rounding, done = ascend(*pairs.rows, *blocks, field, coupling, mean, tolerance, most)
+        sweeps -= done
+    return bound, rounding
 
 
 def bethe_bound(

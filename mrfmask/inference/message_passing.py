@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from mrfmask.graphs.pairs import Pairs
 
-# Messages between two looks at whether the user wants to stop: some tenths of a second.
-PATIENCE = 2**21
+# Messages sent between two looks at whether the user wants to stop, half a second or so.
+PATIENCE = 2**23
 
 
 def pass_messages(
@@ -45,20 +45,19 @@ def pass_messages(
     """
     from mrfmask.graphs.colouring import colour_classes
     from mrfmask.graphs.messages import sweep_colours, sweep_residuals
-    from mrfmask.graphs.threads import each_item, stop_if_asked
+    from mrfmask.graphs.threads import each_item, may_stop
 
     batch, rows = len(field), pairs.rows
     incoming = np.zeros((batch, len(rows.edge))) if incoming is None else incoming
     sweeps, change = np.zeros(batch, dtype=np.int64), np.zeros(batch)
     shared = coupling / rho
-    at_once = max(1, PATIENCE // max(1, len(rows.edge)))
+    at_once = max(1, PATIENCE // max(len(rows.edge), 1))
     order = np.concatenate(colour_classes(rows)) if schedule == "colour" else None
 
     def run(b: int) -> None:
         state = (field[b], shared[b], rho, incoming[b], most, damping, tolerance)
-        change[b] = np.inf
-        while sweeps[b] < max_sweeps and not change[b] <= tolerance:
-            stop_if_asked()
+        while sweeps[b] < max_sweeps:
+            may_stop()
             more = min(at_once, max_sweeps - int(sweeps[b]))
             if order is not None:
                 found = sweep_colours(rows.start, rows.edge, pairs.back, order, *state, more)
@@ -66,6 +65,8 @@ def pass_messages(
                 found = sweep_residuals(rows.start, rows.node, rows.edge, pairs.back, *state, more)
             sweeps[b] += found[0]
             change[b] = found[1]
+            if found[0] < more:
+                break
 
     each_item(run, batch)
     return incoming, sweeps, change

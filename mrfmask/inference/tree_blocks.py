@@ -8,6 +8,7 @@ from jaxtyping import Float
 from mrfmask.graphs.blocks import improve, tree_blocks
 from mrfmask.graphs.forests import Forest
 from mrfmask.graphs.pairs import Pairs
+from mrfmask.graphs.threads import may_stop
 
 PARTITIONS = 4
 # Rounds over the partitions; most masks stay the same after two or three.
@@ -37,6 +38,7 @@ def improve_mask(
     """
     partitions = random_blocks(pairs, coupling, np.random.default_rng(0))
     for _ in range(MOST_ROUNDS):
+        may_stop()
         changes = [improve(*pairs.rows, *blocks, field, coupling, spin) for blocks in partitions]
         if not any(changes):
             break
