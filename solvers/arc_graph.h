@@ -148,7 +148,7 @@ class ArcGraph {
   template <typename Poll>
   void run_tile_waves(int most, Poll& poll);
 
-  // Whether waves are likely to pay: as in arc_grid.h, and if paths can be long.
+  // Whether waves are likely to pay: much as in arc_grid.h, and if paths can be long.
   bool thinly_spread() const;
 
   // The sum of positive excess.
@@ -246,7 +246,7 @@ bool ArcGraph<Scalar>::thinly_spread() const {
     sinks += e < 0;
   }
   return passes_.blocks() >= kFewBlocks && std::max(sources, sinks) < size_ / 12 &&
-         std::min(sources, sinks) > size_ / 256;
+         std::min(sources, sinks) > size_ / 1024;
 }
 
 // Connected pieces of the graph, each grown from its lowest node around that.
