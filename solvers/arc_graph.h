@@ -13,6 +13,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include "edge_passes.h"
+#include "node_order.h"
+
 namespace mrfmask {
 
 struct GraphNode {
@@ -121,22 +124,31 @@ class ArcGraph {
   }
 
   // Starts from the given flow (within the capacities), or from none if it is null. What it sends
-  // beyond a terminal is excess like any other.
+  // beyond a terminal is excess like any other. Until open_arcs(), only passes go on from here.
   void load(const Capacity* terminal, const Capacity* capacity, const Capacity* flow);
 
-  // Two passes over all nodes, up and down: each node sends all it holds, excess or deficit alike,
-  // to those that come later, as RowPass of residual_grid.h does.
+  // Two passes over all nodes (edge_passes.h).
   template <typename Poll>
-  void spread_pair(Poll& poll) {
-    for (int32_t v = 0; v < size_; ++v) spread_node<true>(v, poll);
-    for (int32_t v = size_; v-- > 0;) spread_node<false>(v, poll);
+  void spread_pair(bool turned, Poll& poll) {
+    passes_.pair(turned, excess_, poll);
   }
 
-  // At most so many waves (arc_grid.h) over the whole graph. Labels are left undefined.
-  template <typename Poll>
-  void run_waves(int most, Poll& poll);
+  // Takes the residuals over from the passes.
+  void open_arcs();
 
-  // Whether waves are likely to pay: as in arc_grid.h.
+  // The caller's node by the number that it has here, and the other way round.
+  int32_t inside(int64_t v) const { return number_.empty() ? static_cast<int32_t>(v) : number_[v]; }
+
+  // At most so many waves (arc_grid.h) over the whole graph, or over one tile after the other.
+  // Labels are left undefined.
+  template <typename Poll>
+  void run_waves(int most, Poll& poll) {
+    wave_over(0, size_, most, poll);
+  }
+  template <typename Poll>
+  void run_tile_waves(int most, Poll& poll);
+
+  // Whether waves are likely to pay: much as in arc_grid.h, and if paths can be long.
   bool thinly_spread() const;
 
   // The sum of positive excess.
@@ -152,19 +164,26 @@ class ArcGraph {
 
  private:
   static constexpr int32_t kFewMoves = 64;  // not worth another wave
+  static constexpr int32_t kTile = 16384;   // nodes of a tile at most, as in max_flow.h
+  static constexpr size_t kFewBlocks = 32;
+  static constexpr int32_t kOutside = 1;  // label of the nodes of all other tiles
 
   template <typename Test>
   ArcsWhere<Test> arcs_where(int32_t v, Test test) const {
     return ArcsWhere<Test>(nodes_[v].first, nodes_[v + 1].first, test);
   }
-  template <bool kUp, typename Poll>
-  void spread_node(int32_t v, Poll& poll);
-  void measure_distances();
-  int32_t move_down();
+  void find_tiles();
+  template <typename Poll>
+  void wave_over(int32_t begin, int32_t end, int most, Poll& poll);
+  int32_t measure_distances(int32_t begin, int32_t end);
+  int32_t move_down(int32_t reached);
 
   std::vector<GraphArc<Capacity>> arcs_;
-  std::vector<Link> edge_arcs_;  // of every edge the arc at its first node
-  std::vector<int32_t> order_;   // nodes by distance
+  std::vector<int32_t> number_;  // of the nodes here by the caller's ones; empty: the same
+  EdgePasses<Capacity> passes_;
+  std::vector<int32_t> order_;  // nodes by distance
+  std::vector<int32_t> tiles_;  // nodes by tile
+  std::vector<int32_t> tile_ends_;
 };
 
 template <typename Scalar>
@@ -176,68 +195,47 @@ ArcGraph<Scalar>::ArcGraph(int64_t nodes, int64_t edges, const int64_t* first,
     throw std::length_error("a graph for a cut must have 1 to 2^30 - 1 nodes, no more edges");
   }
   size_ = static_cast<int32_t>(nodes);
+  number_ = close_numbers(size_, edges, first, second);
+  passes_.build(size_, edges, first, second, number_);
+  // The arcs of a node: to lower nodes, then to higher ones, as the passes have them.
   nodes_.assign(static_cast<size_t>(nodes) + 1, Node{});
   arcs_.resize(2 * static_cast<size_t>(edges));
-  edge_arcs_.resize(static_cast<size_t>(edges));
-  // Counted from the back: `first` comes down from the end of a node's arcs to their begin.
-  for (int64_t e = 0; e < edges; ++e) {
-    ++nodes_[first[e]].first;
-    ++nodes_[second[e]].first;
-  }
-  int32_t end = 0;
-  for (Node& node : nodes_) node.first = end += node.first;
-  for (int64_t e = edges; e-- > 0;) {
-    const int32_t there = --nodes_[first[e]].first, here = --nodes_[second[e]].first;
-    edge_arcs_[e] = there;
-    arcs_[there] = {static_cast<int32_t>(second[e]), here, 0, 0};
-    arcs_[here] = {static_cast<int32_t>(first[e]), there, 0, 0};
+  const auto& ends = passes_.nodes();
+  for (int32_t v = 0; v < size_; ++v) nodes_[v + 1].first = ends[v + 1].up + ends[v + 1].down;
+  for (int32_t v = 0; v < size_; ++v) {
+    for (int32_t k = ends[v].down; k < ends[v + 1].down; ++k) {
+      const auto [tail, edge] = passes_.downs()[k];
+      const Link here = ends[v].up + k, there = edge + ends[tail + 1].down;
+      arcs_[here] = {tail, there, 0, 0};
+      arcs_[there] = {v, here, 0, 0};
+    }
   }
 }
 
 template <typename Scalar>
 void ArcGraph<Scalar>::load(const Capacity* terminal, const Capacity* capacity,
                             const Capacity* flow) {
-  excess_.assign(terminal, terminal + size_);
-  for (size_t e = 0; e < edge_arcs_.size(); ++e) {
-    GraphArc<Capacity>& there = arcs_[edge_arcs_[e]];
-    GraphArc<Capacity>& here = arcs_[there.back];
-    const Capacity sent = flow ? flow[e] : 0;
-    there.out = here.in = capacity[e] - sent;
-    there.in = here.out = capacity[e] + sent;
-    excess_[here.head] -= sent;
-    excess_[there.head] += sent;
-  }
+  excess_.resize(static_cast<size_t>(size_));
+  for (int32_t v = 0; v < size_; ++v) excess_[inside(v)] = terminal[v];
+  passes_.load(capacity, flow, excess_);
 }
 
-// First equal shares for all later nodes, then what is left to whoever takes it: flow that is
-// spread over all paths meets more of its kind's opposite.
 template <typename Scalar>
-template <bool kUp, typename Poll>
-void ArcGraph<Scalar>::spread_node(int32_t v, Poll& poll) {
-  poll(1);
-  Capacity held = excess_[v];
-  if (held == 0) return;
-  const Link begin = nodes_[v].first, end = nodes_[v + 1].first;
-  const auto is_later = [&](Link a) { return kUp ? arcs_[a].head > v : arcs_[a].head < v; };
-  const auto send = [&](Link a, Capacity wanted) {
-    const Capacity amount = std::min(std::max<Capacity>(wanted, -arcs_[a].in), arcs_[a].out);
-    push(v, a, amount);
-    excess_[arcs_[a].head] += amount;
-    held -= amount;
-  };
-  Capacity later = 0;
-  for (Link a = begin; a < end; ++a) later += is_later(a);
-  if (later == 0) return;
-  if (later > 1) {
-    const Capacity share = held / later;
-    for (Link a = begin; a < end && share != 0; ++a) {
-      if (is_later(a)) send(a, share);
+void ArcGraph<Scalar>::open_arcs() {
+  const auto& ends = passes_.nodes();
+  for (int32_t v = 0; v < size_; ++v) {
+    Link a = nodes_[v].first;
+    for (int32_t k = ends[v].down; k < ends[v + 1].down; ++k, ++a) {
+      const auto& edge = passes_.edges()[passes_.downs()[k].edge];
+      arcs_[a].out = edge.in;
+      arcs_[a].in = edge.out;
+    }
+    for (int32_t i = ends[v].up; i < ends[v + 1].up; ++i, ++a) {
+      const auto& edge = passes_.edges()[i];
+      arcs_[a].out = edge.out;
+      arcs_[a].in = edge.in;
     }
   }
-  for (Link a = begin; a < end && held != 0; ++a) {
-    if (is_later(a)) send(a, held);
-  }
-  excess_[v] = held;
 }
 
 template <typename Scalar>
@@ -247,38 +245,80 @@ bool ArcGraph<Scalar>::thinly_spread() const {
     sources += e > 0;
     sinks += e < 0;
   }
-  return std::max(sources, sinks) < size_ / 12 && std::min(sources, sinks) > size_ / 256;
+  return passes_.blocks() >= kFewBlocks && std::max(sources, sinks) < size_ / 12 &&
+         std::min(sources, sinks) > size_ / 1024;
+}
+
+// Connected pieces of the graph, each grown from its lowest node around that.
+template <typename Scalar>
+void ArcGraph<Scalar>::find_tiles() {
+  tiles_.resize(static_cast<size_t>(size_) + 1);
+  tile_ends_.clear();
+  for (Node& node : nodes_) node.label = 0;
+  int32_t end = 0;
+  for (int32_t root = 0; root < size_; ++root) {
+    if (nodes_[root].label != 0) continue;
+    const int32_t limit = end + std::min(kTile, size_ - end);
+    nodes_[root].label = kOutside;
+    tiles_[end++] = root;
+    for (int32_t i = end - 1; i < end && end < limit; ++i) {
+      const int32_t v = tiles_[i];
+      for (Link a = nodes_[v].first; a < nodes_[v + 1].first && end < limit; ++a) {
+        Node& head = nodes_[arcs_[a].head];
+        tiles_[end] = arcs_[a].head;
+        end += head.label == 0;
+        head.label = kOutside;
+      }
+    }
+    tile_ends_.push_back(end);
+  }
 }
 
 template <typename Scalar>
 template <typename Poll>
-void ArcGraph<Scalar>::run_waves(int most, Poll& poll) {
+void ArcGraph<Scalar>::run_tile_waves(int most, Poll& poll) {
+  if (tiles_.empty()) find_tiles();
+  for (Node& node : nodes_) node.label = kOutside;
+  int32_t begin = 0;
+  for (const int32_t end : tile_ends_) {
+    wave_over(begin, end, most, poll);
+    for (; begin < end; ++begin) nodes_[tiles_[begin]].label = kOutside;
+  }
+}
+
+// Among the nodes tiles_[begin] to before tiles_[end].
+template <typename Scalar>
+template <typename Poll>
+void ArcGraph<Scalar>::wave_over(int32_t begin, int32_t end, int most, Poll& poll) {
+  if (tiles_.empty()) find_tiles();
+  order_.resize(static_cast<size_t>(size_) + 1);
   for (int wave = 0; wave < most; ++wave) {
-    measure_distances();
-    const int32_t moved = move_down();
-    poll(static_cast<int64_t>(order_.size()));
+    const int32_t reached = measure_distances(begin, end);
+    const int32_t moved = move_down(reached);
+    poll(reached);
     if (moved <= kFewMoves) break;
   }
 }
 
-// Breadth-first search against the open arcs from the nodes with a deficit (label -1). Free of
-// branches on data: every head is written to the end of the queue, which moves on only past new
-// ones. What the next nodes need is fetched ahead: they may lie anywhere.
+// Breadth-first search against the open arcs from the nodes with a deficit (label -1). Returns how
+// many nodes it reached; they stand in order_ by distance. Free of branches on data: every head is
+// written to the end of the queue, which moves on only past new ones. What the next nodes need is
+// fetched ahead: they may lie anywhere.
 template <typename Scalar>
-void ArcGraph<Scalar>::measure_distances() {
+int32_t ArcGraph<Scalar>::measure_distances(int32_t begin, int32_t end) {
   constexpr int32_t kAhead = 8;
-  order_.resize(static_cast<size_t>(size_) + 1);
   int32_t* queue = order_.data();
-  int32_t end = 0;
-  for (int32_t v = 0; v < size_; ++v) {
+  int32_t reached = 0;
+  for (int32_t i = begin; i < end; ++i) {
+    const int32_t v = tiles_[i];
     const bool deficit = excess_[v] < 0;
     nodes_[v].label = -static_cast<int32_t>(deficit);
-    queue[end] = v;
-    end += deficit;
+    queue[reached] = v;
+    reached += deficit;
   }
-  for (int32_t i = 0; i < end; ++i) {
-    __builtin_prefetch(&nodes_[queue[std::min(i + 2 * kAhead, end - 1)]]);
-    __builtin_prefetch(arcs_.data() + nodes_[queue[std::min(i + kAhead, end - 1)]].first);
+  for (int32_t i = 0; i < reached; ++i) {
+    __builtin_prefetch(&nodes_[queue[std::min(i + 2 * kAhead, reached - 1)]]);
+    __builtin_prefetch(arcs_.data() + nodes_[queue[std::min(i + kAhead, reached - 1)]].first);
     const Node& node = nodes_[queue[i]];
     const int32_t label = node.label - 1;
     const Link stop = (&node)[1].first;
@@ -286,19 +326,19 @@ void ArcGraph<Scalar>::measure_distances() {
       Node& head = nodes_[arcs_[a].head];
       const bool fresh = (arcs_[a].in > 0) & (head.label == 0);
       head.label = fresh ? label : head.label;
-      queue[end] = arcs_[a].head;
-      end += fresh;
+      queue[reached] = arcs_[a].head;
+      reached += fresh;
     }
   }
-  order_.resize(static_cast<size_t>(end));
+  return reached;
 }
 
 // Farthest first, every node gives its excess to neighbours one step closer to a deficit. Returns
 // how many nodes gave.
 template <typename Scalar>
-int32_t ArcGraph<Scalar>::move_down() {
+int32_t ArcGraph<Scalar>::move_down(int32_t reached) {
   int32_t moved = 0;
-  for (size_t i = order_.size(); i-- > 0;) {
+  for (int32_t i = reached; i-- > 0;) {
     const int32_t v = order_[i], label = nodes_[v].label;
     Capacity held = excess_[v];
     if (held <= 0 || label == -1) continue;
@@ -318,10 +358,14 @@ int32_t ArcGraph<Scalar>::move_down() {
 
 template <typename Scalar>
 void ArcGraph<Scalar>::edge_flows(Scalar* flow) const {
-  for (size_t e = 0; e < edge_arcs_.size(); ++e) {
-    const GraphArc<Capacity>& arc = arcs_[edge_arcs_[e]];
-    // Both started at the capacity, so their difference is twice the flow.
-    flow[e] = (arc.in - arc.out) / 2;
+  const auto& ends = passes_.nodes();
+  for (int32_t v = 0; v < size_; ++v) {
+    for (int32_t i = ends[v].up; i < ends[v + 1].up; ++i) {
+      const GraphArc<Capacity>& arc = arcs_[i + ends[v + 1].down];
+      // Both started at the capacity, so their difference is twice the flow.
+      const Capacity sent = (arc.in - arc.out) / 2;
+      flow[passes_.edge_of(i)] = passes_.is_reversed(i) ? -sent : sent;
+    }
   }
 }
 

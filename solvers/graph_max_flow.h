@@ -1,12 +1,14 @@
 // Maximum flow / minimum cut: source -> nodes of any graph, coupled both ways alike -> sink.
 //
-// The stages of max_flow.h: passes over the nodes in their order, waves if what is left is thinly
-// spread (arc_graph.h), and search trees (search_trees.h), which take turns with waves if paths are
-// long and many.
+// The stages of max_flow.h: passes over the nodes in an order of their own (edge_passes.h,
+// node_order.h), waves if what is left is thinly spread (arc_graph.h), and search trees
+// (search_trees.h), which take turns with waves if paths are long and many.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "arc_graph.h"
 #include "search_trees.h"
@@ -41,7 +43,11 @@ class GraphMaxFlow : protected SearchTrees<ArcGraph<Capacity>> {
 
   // The source side of a minimum cut, 1 or 0 per node: the smallest (all that the source reaches)
   // or the largest one (all that cannot reach the sink).
-  using Trees::source_side;
+  void source_side(bool maximal, uint8_t* labels) {
+    side_.resize(static_cast<size_t>(size_));
+    Trees::source_side(maximal, side_.data());
+    for (int32_t v = 0; v < size_; ++v) labels[v] = side_[this->inside(v)];
+  }
 
   // Net flow of every edge, > 0 from its first node to its second: with the terminals a proof of
   // the cut, as in max_flow.h.
@@ -51,11 +57,13 @@ class GraphMaxFlow : protected SearchTrees<ArcGraph<Capacity>> {
   using Trees::size_;
 
  private:
+  std::vector<uint8_t> side_;  // by node as numbered here
+
   // If no more than one node in so many is disturbed, searches alone are quickest.
   static constexpr int32_t kFewDisturbed = 50;
-  static constexpr int kFirstWaves = 16, kLaterWaves = 32;
+  static constexpr int kTileWaves = 32, kLaterWaves = 32;
   // Effort of the first search and of those after waves, over what a look at every node costs.
-  static constexpr int64_t kFirstEffort = 5, kLaterEffort = 2;
+  static constexpr int64_t kFirstEffort = 20, kLaterEffort = 2;
 };
 
 template <typename Capacity>
@@ -74,7 +82,9 @@ int64_t GraphMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* 
   bool far = true;
   if (start) {
     this->load(terminal, capacity, start->flow);
-    far = this->disturbed(start->source_side) > size_ / kFewDisturbed;
+    side_.resize(static_cast<size_t>(size_));
+    for (int32_t v = 0; v < size_; ++v) side_[this->inside(v)] = start->source_side[v];
+    far = this->disturbed(side_.data()) > size_ / kFewDisturbed;
   }
   // A flow of quite another problem is a worse start than none.
   if (!start || (far && this->surplus() > supply / 2)) {
@@ -85,10 +95,11 @@ int64_t GraphMaxFlow<Capacity>::solve(const Capacity* terminal, const Capacity* 
   int64_t flow = 0, before = 0;
   for (int pair = 0; far && (pair == 0 || flow - before > flow / 50); ++pair) {
     before = flow;
-    this->spread_pair(count_steps);
+    this->spread_pair(pair % 2 == 1, count_steps);
     flow = waiting - this->surplus();
   }
-  if (far && this->thinly_spread()) this->run_waves(kFirstWaves, count_steps);
+  this->open_arcs();
+  if (far && this->thinly_spread()) this->run_tile_waves(kTileWaves, count_steps);
   int64_t effort = kFirstEffort * this->work_on_all();
   while (!this->search(effort, count_steps)) {
     this->run_waves(kLaterWaves, count_steps);

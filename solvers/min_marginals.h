@@ -34,6 +34,9 @@ class SiteFlow : public GraphMaxFlow<Capacity> {
     turn_.resize(static_cast<size_t>(size_));
   }
 
+  // The number of a node here.
+  using GraphMaxFlow<Capacity>::inside;
+
   // By how much the minimum cut grows if a node must be on the source side (kOn) or on the sink
   // side. The flow is what it was afterwards.
   template <bool kOn, typename Poll>
@@ -186,8 +189,8 @@ void min_marginals_model(const GraphModel<Real>& model, SiteFlow<int64_t>& solve
     poll();
   };
   for (int64_t i = 0; i < count; ++i) {
-    const int32_t site = static_cast<int32_t>(sites[i]);
-    const Real unary = model.unary[site];
+    const int32_t site = solver.inside(sites[i]);
+    const Real unary = model.unary[sites[i]];
     const auto scaled = [&](int64_t flow) {
       return std::ldexp(static_cast<double>(flow), -static_cast<int>(out.exponent));
     };
