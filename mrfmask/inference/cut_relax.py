@@ -37,7 +37,17 @@ class Tally:
     constraints: int = 0
     cuts: int = 0
     rounds: int = 0
+    branches: int = 0
     tolerance: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """States, a lower bound on the energy of all states, and whether the two were made to meet."""
+
+    y: Bool[np.ndarray, " nodes"]
+    bound: float
+    proven: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,9 +67,14 @@ class Relaxed:
     step: float
 
     @property
+    def target(self) -> float:
+        """No states of this energy or more are worth finding."""
+        return target(self.value, self.step)
+
+    @property
     def closed(self) -> bool:
         """Whether the bound proves the states optimal."""
-        return self.value - self.lp.bound <= max(self.step - CLOSED, CLOSED)
+        return self.lp.bound >= self.target
 
     @property
     def bound(self) -> float:
@@ -74,7 +89,12 @@ class Relaxed:
         """
         own = edge_values(self.lp, self.y)
         better = np.where(own, -self.lp.advantage, self.lp.advantage)
-        return np.flatnonzero(self.lp.bound + better >= self.value)
+        return np.flatnonzero(self.lp.bound + better >= self.target)
+
+
+def target(value: float, step: float) -> float:
+    """A bound that proves this value, where energies differ by multiples of a step."""
+    return value - max(step - CLOSED, CLOSED)
 
 
 def edge_values(lp: CutLp, y: Bool[np.ndarray, " nodes"]) -> Bool[np.ndarray, " edges"]:
@@ -123,10 +143,10 @@ def relax(
     while not ended and time.monotonic() < deadline and lp.solve(deadline):
         rounds += 1
         if side is None:
-            rounded = _rounded(lp, graph)
+            rounded = rounded_states(lp, graph)
             if (energy := form.energy(rounded)) < value:
                 y, value = rounded, energy
-        if value - lp.bound <= max(step - CLOSED, CLOSED):
+        if lp.bound >= target(value, step):
             break
         if rounds % DROP_ROUNDS == 0:
             lp.drop_slack(SLACK)
@@ -134,7 +154,7 @@ def relax(
             if lp.bound - earlier < STALLED_SHARE * (value - earlier):
                 break
             earlier = lp.bound
-        cycles = _violated(lp, None if balanced else graph)
+        cycles = violated_cycles(lp, None if balanced else graph)
         tally.cuts += len(cycles)
         lp.add(cycles)
         ended = not len(cycles)
@@ -158,7 +178,7 @@ def energy_step(form: CutForm) -> float:
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
 
 
-def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
+def violated_cycles(lp: CutLp, graph: Adjacency | None) -> Cycles:
     """Inequalities that the solution violates: large violations, or any if there are few.
 
     Without a graph, which is for forms without frustrated cycles, those with the root only.
@@ -176,7 +196,7 @@ def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
     return triangles.join(cycles.distinct())
 
 
-def _rounded(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
+def rounded_states(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
     """States that agree with the solution along a tree of the edges that are nearest to whole.
 
     Nodes that gain by a flip are flipped.

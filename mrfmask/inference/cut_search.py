@@ -10,17 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from mrfmask.inference.cut_form import CutForm, related
-from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, edge_ends, edge_values, relax
+from mrfmask.inference.cut_relax import CLOSED, Found, Relaxed, Tally, edge_ends, edge_values, relax
 from mrfmask.inference.cut_roof import settled_states
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """States, a lower bound on the energy of all states, and whether the two were made to meet."""
-
-    y: Bool[np.ndarray, " nodes"]
-    bound: float
-    proven: bool
 
 
 # Solves what linear programs leave, given the form, its inequalities, states and the deadline.
@@ -97,7 +88,9 @@ def _minimise_part(
         y = found.y
     if form.energy(y) > relaxed.value:
         y = relaxed.y
-    return Found(y=y, bound=max(lp.bound, found.bound), proven=found.proven)
+    # States that the fixed edges exclude are not below the target: if proven, not below the value.
+    least = relaxed.value if found.proven else relaxed.target
+    return Found(y=y, bound=max(lp.bound, min(found.bound, least)), proven=found.proven)
 
 
 def _contraction(

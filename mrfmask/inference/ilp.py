@@ -17,8 +17,9 @@ from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
 from mrfmask.inference.cut_lp import NONE, SideRow
-from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, relax
-from mrfmask.inference.cut_search import Found, minimise
+from mrfmask.inference.cut_branch import branch
+from mrfmask.inference.cut_relax import CLOSED, Found, Relaxed, Tally, relax
+from mrfmask.inference.cut_search import minimise
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
@@ -46,7 +47,7 @@ LP_SHARE = 0.5
 # proved the lower bound: "solver", "strips" or "terms" (quick_bound). "rounding" is what was taken
 # off "solver_bound" for tolerances.
 FACTS = (
-    *("settled", "variables", "constraints", "cuts", "rounds"),
+    *("settled", "variables", "constraints", "cuts", "rounds", "nodes"),
     *("seconds", "bound", "solver_bound", "rounding"),
 )
 
@@ -185,7 +186,7 @@ def _solve_image(
     if seconds < LP_SECONDS_A_SITE * form.cut.nodes:
         found, status = Found(y=known, bound=-math.inf, proven=False), Status.TIME_LIMIT
     elif solver == "HiGHS" and limit is None:
-        found = minimise(form.cut, known, deadline, _finish, tally)
+        found = minimise(form.cut, known, deadline, (lambda f,r,d,t: branch(r,d,t)), tally)
         status = Status.OPTIMAL if found.proven else Status.TIME_LIMIT
     else:
         side = None if limit is None else _side_row(form, limit)
@@ -203,7 +204,7 @@ def _solve_image(
         other = "strips" if isinstance(model, IsingGrid) else "terms"
         bound, prover = max((bound, prover), (float(quick_bound(model)), other))
     seconds = time.monotonic() - began
-    work = (tally.settled, tally.variables, tally.constraints, tally.cuts, tally.rounds)
+    work = (tally.settled, tally.variables, tally.constraints, tally.cuts, tally.rounds, tally.branches)
     facts = (*work, seconds, prover)
     return _Answer(
         mask=mask,
