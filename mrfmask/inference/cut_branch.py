@@ -1,47 +1,62 @@
-"""Branch and cut: what odd cycles leave open, by values of an edge, with more odd cycles."""
+"""Branch and cut: what odd cycles leave open, split by the value of an edge, with more cycles."""
 
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from mrfmask.graphs.adjacency import adjacency
 from mrfmask.inference.cut_form import related
-from mrfmask.inference.cut_lp import NONE, Cycles
 from mrfmask.inference.cut_relax import (
     CLOSED,
     Found,
     Relaxed,
     Tally,
     edge_ends,
-    edge_values,
     rounded_states,
     target,
     violated_cycles,
 )
 
-# A value this far from 0 and 1 is one to branch on.
-FRACTION = 1e-5
-# Edges that are tried, by so many iterations for either value.
-PROBED, PROBES = 8, 60
-# Rounds of inequalities for a set of limits go on while each closes this share of the gap.
+# A value is whole if it is this near to 0 or 1.
+WHOLE = 1e-6
+# So many edges are tried before a split, either value by so many iterations; an edge that was tried
+# before is known by what it gave then.
+TRIED, ITERATIONS = 6, 40
+# What a value that closes nothing counts for, in units of the gap.
+NOTHING = 1e-4
+# A set is split once a round of inequalities closes less than this share of its gap.
 SHARE = 0.05
-# Inequalities that a solution keeps to by so much are put aside.
-SLACK, DROP_ROUNDS = 1e-3, 6
+# Every so many rounds, inequalities that are kept to by so much are dropped.
+DROP_ROUNDS, SLACK = 6, 1e-3
+
+
+class _States(NamedTuple):
+    """States of a form within limits of the edges, in the order of a heap."""
+
+    bound: float
+    number: int
+    lower: Float[np.ndarray, " edges"]
+    upper: Float[np.ndarray, " edges"]
 
 
 def branch(relaxed: Relaxed, deadline: float, tally: Tally) -> Found:
-    """The minimum of a form, from its relaxation, by limits of the edges.
+    """The minimum of a form, or its bound when time is over, from a relaxation that left a gap.
 
-    One linear program is restricted to the limits of one set of states after the other: those with
-    the least bound, or the better half of those just split. Inequalities hold for all of them. An
-    edge whose other value costs more than the gap is fixed, and those that follow from fixed ones.
+    The linear program is restricted to one set of states after the other: to the better half of
+    that just split, else to one with the least bound. Its inequalities hold for all of them. An
+    edge whose other value costs more than the gap is fixed, and so are those that follow.
+
+    Args:
+        relaxed: its program is of no other use afterwards.
+        deadline: on the monotonic clock.
+        tally: adds to it.
 
     Reference:
         Liers, Juenger, Reinelt and Rinaldi, "Computing exact ground states of hard Ising spin glass
@@ -52,186 +67,138 @@ def branch(relaxed: Relaxed, deadline: float, tally: Tally) -> Found:
 
 
 class _Search:
-    """States not yet excluded, in sets: a heap of (bound, number, lower and upper limits)."""
-
     def __init__(self, relaxed: Relaxed, deadline: float, tally: Tally) -> None:
-        self.lp, self.form, self.step = relaxed.lp, relaxed.lp.form, relaxed.step
+        self.lp, self.step, self.tally = relaxed.lp, relaxed.step, tally
         self.y, self.value = relaxed.y, relaxed.value
-        self.deadline, self.tally = deadline, tally
-        self.graph = adjacency(torch.from_numpy(self.form.pairs), self.form.nodes)
+        self.deadline = deadline
+        self.graph = adjacency(torch.from_numpy(self.lp.form.pairs), self.lp.form.nodes)
         self.ends = edge_ends(self.lp)
-        self.pool = relaxed.lp.cycles
-        # Excluded sets have at least this bound.
-        self.least = math.inf
-        self.root = relaxed.lp.bound, relaxed.lp.advantage
-        self.gain = np.zeros((2, len(self.lp.cost)))  # of the bound, for each unit of the value
-        self.tried = np.zeros((2, len(self.lp.cost)))
+        edges = len(self.ends)
+        self.least = math.inf  # of the bounds of all sets that are done with
+        self.number = 0  # of sets so far: orders those with the same bound
+        self.sets = [_States(self.lp.bound, 0, np.zeros(edges), np.ones(edges))]
+        # Rise of the bound for a unit of an edge's value down and up, as found by trying it.
+        self.rise = np.full((2, edges), np.nan)
 
     @property
     def target(self) -> float:
+        """Sets with at least this bound have no better states."""
         return target(self.value, self.step)
 
     def run(self) -> Found:
-        numbers = itertools.count()
-        size = len(self.lp.cost)
-        lower, upper = np.zeros(size), np.ones(size)
-        heap = [(self.lp.bound, next(numbers), lower, upper)]
-        dive = None
-        while heap or dive:
-            bound, _, lower, upper = dive or heapq.heappop(heap)
-            dive = None
-            if bound >= self.target:
-                self.least = min(self.least, bound)
-                continue
-            if time.monotonic() >= self.deadline:
-                heapq.heappush(heap, (bound, 0, lower, upper))
-                break
-            self.tally.branches += 1
-            halves = self.split(bound, lower, upper)
-            halves = sorted((b, next(numbers), *limits) for b, *limits in halves)
-            if halves:
-                dive = halves[0]
-                for half in halves[1:]:
-                    heapq.heappush(heap, half)
-        self.tally.rounds += 0
-        open_bound = min((item[0] for item in heap), default=math.inf)
-        proven = not heap
-        bound = min(self.least, open_bound, self.value)
-        if proven and self.step:  # No energy lies between the two.
-            bound = self.value
+        """Splits sets until none is left."""
+        while self.sets and time.monotonic() < self.deadline:
+            states = heapq.heappop(self.sets)
+            while states is not None and time.monotonic() < self.deadline:
+                states = self._split(states)
+            if states is not None:
+                heapq.heappush(self.sets, states)
         self.tally.tolerance += CLOSED
+        proven = not self.sets
+        if proven and self.step:  # No energy lies between the two.
+            return Found(y=self.y, bound=self.value, proven=True)
+        bound = min(self.least, self.value, *(states.bound for states in self.sets))
         return Found(y=self.y, bound=bound, proven=proven)
 
-    def split(self, bound, lower, upper):
-        """Two halves of a set with bounds of their own, or none if it has no better states."""
-        lp = self.lp
-        while True:
-            limits = self.implied(lower, upper)
-            if limits is None:
-                return []
-            lower, upper = limits
-            found = self.tighten(bound, lower, upper)
-            if found is None:
-                return []
-            bound, lower, upper = found
-            if time.monotonic() >= self.deadline:
-                return [(bound, lower, upper)]
-            # A probe may exclude one value: then the other is known.
-            edge, bounds = self.choose(bound)
-            if edge < 0:
-                return [(bound, lower, upper)] if lp.bound < self.target else []
-            alive = [value for value in (0, 1) if bounds[value] < self.target]
-            for value in (0, 1):
-                if value not in alive:
-                    self.least = min(self.least, bounds[value])
-            if len(alive) == 2:
-                break
-            if not alive:
-                return []
-            lower, upper = lower.copy(), upper.copy()
-            lower[edge] = upper[edge] = alive[0]
-            bound = max(bound, bounds[alive[0]])
+    def _split(self, states: _States) -> _States | None:
+        """Closes a set, or puts one half on the heap and returns the better one."""
+        states = self._tightened(states)
+        if states is None or states.bound >= self.target or time.monotonic() >= self.deadline:
+            return self._kept(states)
+        self.tally.branches += 1
+        edge, bounds = self._chosen(states)
         halves = []
         for value in (0, 1):
-            own = lower.copy(), upper.copy()
-            own[0][edge] = own[1][edge] = value
-            halves.append((max(bound, bounds[value]), *own))
-        return halves
+            lower, upper = states.lower.copy(), states.upper.copy()
+            lower[edge] = upper[edge] = value
+            self.number += 1
+            half = _States(max(states.bound, bounds[value]), self.number, lower, upper)
+            if (half := self._kept(half)) is not None:
+                halves.append(half)
+        if len(halves) == 2:
+            heapq.heappush(self.sets, max(halves))
+        return min(halves, default=None)
 
-    def implied(self, lower, upper):
-        """Limits with edges fixed that follow from others; None if they contradict each other."""
-        fixed = lower == upper
-        if not fixed.any():
-            return lower, upper
-        group, flip, _ = related(self.form.nodes + 1, self.ends[fixed], lower[fixed] > 0.5)
-        one, other = self.ends.T
-        same, value = group[one] == group[other], flip[one] != flip[other]
-        if (value[fixed] != (lower[fixed] > 0.5)).any():
+    def _kept(self, states: _States | None) -> _States | None:
+        """The set, unless it has no better states."""
+        if states is None or states.bound < self.target:
+            return states
+        self.least = min(self.least, states.bound)
+        return None
+
+    def _tightened(self, states: _States) -> _States | None:
+        """The set with its bound by odd cycles and with edges fixed; None if it is empty."""
+        lp, form = self.lp, self.lp.form
+        states, before = self._implied(states), states.bound
+        if states is None:
             return None
-        return np.where(same, value, lower), np.where(same, value, upper)
-
-    def tighten(self, bound, lower, upper):
-        lp = self.lp
-        lp.restrict(lower, upper)
-        earlier, rounds = bound, 0
-        while True:
-            if not lp.solve(self.deadline):
-                if lp.bound == math.inf:
-                    return None
-                return max(bound, lp.bound), lower, upper
-            rounds += 1
+        lp.restrict(states.lower, states.upper)
+        while lp.solve(self.deadline):
             self.tally.rounds += 1
-            bound = max(bound, lp.bound)
-            if bound >= self.target:
-                self.least = min(self.least, bound)
-                return None
-            # The root's reduced costs hold everywhere.
-            self.exclude(*self.root, lower, upper)
-            lower, upper = self.exclude(lp.bound, lp.advantage, lower, upper)
-            cycles = self.violated()
-            if not len(cycles) or (rounds > 1 and bound - earlier < SHARE * (self.target - bound)):
-                self.improve()
-                if bound >= self.target:
-                    self.least = min(self.least, bound)
-                    return None
-                return bound, lower, upper
-            if rounds % DROP_ROUNDS == 0:
+            states = states._replace(bound=max(states.bound, lp.bound))
+            if states.bound >= self.target:
+                return states
+            # Where the other value costs more than the gap.
+            fixed = lp.bound + np.abs(lp.advantage) >= self.target
+            value = (lp.advantage < 0).astype(np.float64)
+            lower = np.where(fixed & (states.lower < states.upper), value, states.lower)
+            upper = np.where(fixed & (states.lower < states.upper), value, states.upper)
+            states = states._replace(lower=lower, upper=upper)
+            cycles = violated_cycles(lp, self.graph)
+            whole = np.minimum(lp.z, 1 - lp.z).max() <= WHOLE
+            stalled = states.bound - before < SHARE * (self.target - states.bound)
+            if self.tally.rounds % DROP_ROUNDS == 0:
                 lp.drop_slack(SLACK)
-            earlier = bound
             lp.add(cycles)
+            self.tally.cuts += len(cycles)
+            if not len(cycles) or (stalled and not whole):
+                y = rounded_states(lp, self.graph)
+                if (energy := form.energy(y)) < self.value:
+                    self.y, self.value = y, energy
+                single = (states.lower == states.upper).all()
+                return states._replace(bound=self.value) if single else states
+            before = states.bound
+        if lp.bound == math.inf:
+            return None
+        return states._replace(bound=max(states.bound, lp.bound))
 
-    def exclude(self, bound, advantage, lower, upper):
-        cost = bound + np.abs(advantage) >= self.target
-        value = (advantage < 0).astype(np.float64)
-        fix = cost & (lower != upper)
-        lower, upper = np.where(fix, value, lower), np.where(fix, value, upper)
-        return lower, upper
+    def _implied(self, states: _States) -> _States | None:
+        """The set with edges fixed that follow from others; None if these contradict each other."""
+        fixed, own = states.lower == states.upper, states.lower > 0.5
+        group, flip, _ = related(self.lp.form.nodes + 1, self.ends[fixed], own[fixed])
+        one, other = self.ends.T
+        differ, known = flip[one] != flip[other], group[one] == group[other]
+        if (differ != own)[fixed].any():
+            return None
+        lower, upper = (np.where(known, differ, limit) for limit in (states.lower, states.upper))
+        return states._replace(lower=lower, upper=upper)
 
-    def violated(self):
-        cycles = violated_cycles(self.lp, self.graph)
-        self.tally.cuts += len(cycles)
-        return cycles
+    def _chosen(self, states: _States) -> tuple[int, tuple[float, float]]:
+        """The edge to split at, and bounds for its values 0 and 1.
 
-    def improve(self):
-        y = rounded_states(self.lp, self.graph)
-        if (value := self.form.energy(y)) < self.value:
-            self.y, self.value = y, value
-
-    def choose(self, bound):
-        """An edge to split at and bounds for its two values; -1 where all values are whole."""
+        That with the largest product of both rises, of those whose values are least whole.
+        """
         z = self.lp.z
-        doubt = np.minimum(z, 1 - z)
-        candidates = np.flatnonzero(doubt > FRACTION)
-        if not len(candidates):
-            return -1, (bound, bound)
-        average = self.gain.sum() / max(self.tried.sum(), 1)
-        known = self.tried > 0
-        gain = np.where(known, self.gain / np.maximum(self.tried, 1), average or 1.0)
-        size = np.abs(self.lp.cost)
-        guess = np.where(known.any(0), gain[0] * z * gain[1] * (1 - z), 1.0)
-        score = doubt * (size + size.mean())
-        if average:
-            score = gain[0] * z * gain[1] * (1 - z)
-        order = candidates[np.argsort(-score[candidates], kind="stable")[:PROBED]]
-        best, best_score, best_bounds = -1, -1.0, None
-        floor = 1e-6
-        for edge in order:
-            bounds = []
+        gap = self.target - states.bound
+        distance = np.stack([z, 1 - z])
+        typical = np.nanmean(self.rise) if not np.isnan(self.rise).all() else gap
+        rise = np.where(np.isnan(self.rise), typical, self.rise) * distance
+        score = np.clip(rise, NOTHING * gap, gap).prod(axis=0) * distance.min(axis=0)
+        score[distance.min(axis=0) <= WHOLE] = 0.0
+        score[states.lower == states.upper] = -1.0
+        best, best_score, best_bounds = int(score.argmax()), -1.0, (states.bound, states.bound)
+        for edge in np.argsort(-score, kind="stable")[:TRIED].tolist():
+            if score[edge] <= 0:
+                break
+            bounds = [states.bound, states.bound]
             for value in (0, 1):
-                distance = z[edge] if value == 0 else 1 - z[edge]
-                if self.tried[value, edge] >= 4:
-                    found = bound + gain[value, edge] * distance
-                    bounds.append((found, bound))
-                    continue
-                found = self.lp.probe(edge, value, PROBES, self.deadline)
-                rise = min(max(found, bound), self.value) - bound
-                self.gain[value, edge] += rise / distance
-                self.tried[value, edge] += 1
-                bounds.append((found, max(found, bound)))
-            rises = [min(f, self.value) - bound for f, _ in bounds]
-            own = max(rises[0], floor) * max(rises[1], floor)
-            if any(b >= self.target for _, b in bounds):
-                return edge, tuple(b for _, b in bounds)
-            if own > best_score:
-                best, best_score, best_bounds = edge, own, tuple(b for _, b in bounds)
+                if np.isnan(self.rise[value, edge]):
+                    bounds[value] = self.lp.probe(edge, value, ITERATIONS, self.deadline)
+                    gain = min(max(bounds[value] - states.bound, 0.0), gap)
+                    self.rise[value, edge] = gain / distance[value, edge]
+            rise = np.clip(self.rise[:, edge] * distance[:, edge], NOTHING * gap, gap)
+            if rise.prod() > best_score:
+                best, best_score, best_bounds = edge, rise.prod(), (bounds[0], bounds[1])
+            if max(bounds) >= self.target:  # One half is done with at once.
+                return edge, (bounds[0], bounds[1])
         return best, best_bounds

@@ -72,7 +72,7 @@ def _minimise_part(
     tally: Tally,
 ) -> Found:
     relaxed = relax(form, known, deadline, tally)
-    lp = relaxed.lp
+    bound = relaxed.lp.bound
     if relaxed.closed or time.monotonic() >= deadline:
         tally.tolerance += CLOSED
         return Found(y=relaxed.y, bound=relaxed.bound, proven=relaxed.closed)
@@ -90,7 +90,7 @@ def _minimise_part(
         y = relaxed.y
     # States that the fixed edges exclude are not below the target: if proven, not below the value.
     least = relaxed.value if found.proven else relaxed.target
-    return Found(y=y, bound=max(lp.bound, min(found.bound, least)), proven=found.proven)
+    return Found(y=y, bound=max(bound, min(found.bound, least)), proven=found.proven)
 
 
 def _contraction(
