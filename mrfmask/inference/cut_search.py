@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from mrfmask.inference.cut_branch import branch
 from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_relax import CLOSED, Found, Relaxed, Tally, edge_ends, edge_values, relax
 from mrfmask.inference.cut_roof import settled_states
-
-
-# Solves what linear programs leave, given the form, its inequalities, states and the deadline.
-Finish = Callable[[CutForm, Relaxed, float, Tally], Found]
 
 
 def minimise(
     form: CutForm,
     known: Bool[np.ndarray, " nodes"],
     deadline: float,
-    finish: Finish,
     tally: Tally,
 ) -> Found:
     """The minimum of a form, part by part; what has no time left keeps its known states."""
     if form.is_balanced():  # Linear programs with the root's triangles are exact.
-        return _minimise_parts(form, known, deadline, finish, tally)
+        return _minimise_parts(form, known, deadline, tally)
     settled, on, tolerance = settled_states(form)
     left = np.flatnonzero(~settled)
     group = np.full(form.nodes, -1)
@@ -35,7 +29,7 @@ def minimise(
     smaller = form.contract(group, on & settled, len(left))
     tally.tolerance += tolerance
     tally.settled += form.nodes - len(left)
-    found = _minimise_parts(smaller, known[left], deadline, finish, tally)
+    found = _minimise_parts(smaller, known[left], deadline, tally)
     y = on & settled
     y[left] = found.y
     if form.energy(y) > form.energy(known):  # by no more than the tolerance
@@ -47,7 +41,6 @@ def _minimise_parts(
     form: CutForm,
     known: Bool[np.ndarray, " nodes"],
     deadline: float,
-    finish: Finish,
     tally: Tally,
 ) -> Found:
     y, bound, proven = known.copy(), form.offset, True
@@ -57,7 +50,7 @@ def _minimise_parts(
             bound += float(np.minimum(part.linear, 0.0).sum())
             tally.variables += int(part.linear[0] != 0)
             continue
-        found = _minimise_part(part, known[members], deadline, finish, tally)
+        found = _minimise_part(part, known[members], deadline, tally)
         y[members] = found.y
         bound += found.bound
         proven &= found.proven
@@ -68,7 +61,6 @@ def _minimise_part(
     form: CutForm,
     known: Bool[np.ndarray, " nodes"],
     deadline: float,
-    finish: Finish,
     tally: Tally,
 ) -> Found:
     relaxed = relax(form, known, deadline, tally)
@@ -81,14 +73,15 @@ def _minimise_part(
         smaller = form.contract(group, flip, groups)
         kept = np.zeros(groups, dtype=bool)
         kept[group[group >= 0]] = (relaxed.y ^ flip)[group >= 0]
-        found = minimise(smaller, kept, deadline, finish, tally)
+        found = minimise(smaller, kept, deadline, tally)
         y = np.where(group >= 0, np.append(found.y, False)[group] ^ flip, flip)
     else:
-        found = finish(form, relaxed, deadline, tally)
+        found = branch(relaxed, deadline, tally)
         y = found.y
     if form.energy(y) > relaxed.value:
         y = relaxed.y
     # States that the fixed edges exclude are not below the target: if proven, not below the value.
+    tally.tolerance += CLOSED
     least = relaxed.value if found.proven else relaxed.target
     return Found(y=y, bound=max(bound, min(found.bound, least)), proven=found.proven)
 
