@@ -14,8 +14,6 @@ from mrfmask.inference.ilp_highs import quiet_highs, run_interruptibly
 
 # Odd sets of the triangle of a pair and the root: the pair, either end, all three.
 TRIANGLES = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], dtype=bool)
-# HiGHS's own limit.
-ITERATIONS = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +93,7 @@ class CutLp:
         rooted: whether there is a root.
         cycles: the inequalities, in the order of the program's rows.
         z: (pairs + nodes,) or (pairs,), the last solution.
-        lower, upper: limits of z, 0 and 1 unless `restrict` gives others.
-        bound: the best lower bound within these limits so far, by duality.
+        bound: the best lower bound so far, by duality.
         advantage: reduced costs that go with it: states with z_e = 1 where they are positive, or
             z_e = 0 where they are negative, have at least their size more energy than the bound.
     """
@@ -109,7 +106,6 @@ class CutLp:
         self.side = side
         self.cycles = NONE
         self.z = (self.cost < 0).astype(np.float64)
-        self.lower, self.upper = np.zeros(size), np.ones(size)
         self.bound = form.offset + float(np.minimum(self.cost, 0).sum())
         self.advantage = self.cost
         self._highs = quiet_highs()
@@ -150,51 +146,20 @@ class CutLp:
             self._highs.deleteRows(len(loose), (loose + first).astype(np.int32))
             self.cycles = self.cycles.take(np.flatnonzero(left <= slack))
 
-    def restrict(
-        self, lower: Float[np.ndarray, " edges"], upper: Float[np.ndarray, " edges"]
-    ) -> None:
-        """Other limits of z, for which nothing is known yet."""
-        changed = np.flatnonzero((lower != self.lower) | (upper != self.upper)).astype(np.int32)
-        self._highs.changeColsBounds(len(changed), changed, lower[changed], upper[changed])
-        self.lower, self.upper = lower, upper
-        self.bound, self.advantage = -math.inf, np.zeros_like(lower)
-
-    def probe(self, edge: int, value: float, iterations: int, deadline: float) -> float:
-        """A bound for the solutions with this value of an edge, by few iterations."""
-        kept = self.z, self.bound, self.advantage
-        basis, lower, upper = self._highs.getBasis(), self.lower, self.upper
-        self.restrict(*(np.where(np.arange(len(lower)) == edge, value, x) for x in (lower, upper)))
-        self._highs.setOptionValue("simplex_iteration_limit", iterations)
-        self.solve(deadline)
-        self._highs.setOptionValue("simplex_iteration_limit", ITERATIONS)
-        found = self.bound
-        self.restrict(lower, upper)
-        self.z, self.bound, self.advantage = kept
-        self._highs.setBasis(basis)
-        return found
-
     def solve(self, deadline: float) -> bool:
-        """Solves on from the last basis; False if the time is over or there is no solution.
-
-        There is none if the bound is infinite.
-        """
+        """Solves on from the last basis; False if the time is over."""
         import highspy
 
         if deadline < math.inf:
             left = max(deadline - time.monotonic(), 0.0)
             self._highs.setOptionValue("time_limit", self._highs.getRunTime() + left)
         run_interruptibly(self._highs)
-        status, known = self._highs.getModelStatus(), highspy.HighsModelStatus
-        if status == known.kInfeasible:
-            self.bound = math.inf
-        if status not in (known.kOptimal, known.kIterationLimit):
+        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return False
         solution = self._highs.getSolution()
-        if solution.dual_valid:
-            self._bound_by(np.array(solution.row_dual))
-        if status == known.kOptimal:
-            self.z = np.clip(np.array(solution.col_value), self.lower, self.upper)
-        return status == known.kOptimal
+        self.z = np.clip(np.array(solution.col_value), 0.0, 1.0)
+        self._bound_by(np.array(solution.row_dual))
+        return True
 
     def _row_values(self) -> Float[np.ndarray, " cycles"]:
         total = np.concatenate([[0.0], np.cumsum(self.cycles.sign * self.z[self.cycles.edge])])
@@ -218,7 +183,7 @@ class CutLp:
         bound += float(price @ self.cycles.right_side)
         terms = np.repeat(price, np.diff(self.cycles.start)) * self.cycles.sign
         reduced -= np.bincount(self.cycles.edge, terms, len(reduced))
-        bound += float(np.minimum(reduced * self.lower, reduced * self.upper).sum())
+        bound += float(np.minimum(reduced, 0.0).sum())
         if bound > self.bound:
             self.bound, self.advantage = bound, reduced
 

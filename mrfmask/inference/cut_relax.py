@@ -37,17 +37,7 @@ class Tally:
     constraints: int = 0
     cuts: int = 0
     rounds: int = 0
-    branches: int = 0
     tolerance: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
-    """States, a lower bound on the energy of all states, and whether the two were made to meet."""
-
-    y: Bool[np.ndarray, " nodes"]
-    bound: float
-    proven: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +58,7 @@ class Relaxed:
 
     @property
     def target(self) -> float:
-        """No states of this energy or more are worth finding."""
+        """No states better than those known have this energy or more."""
         return target(self.value, self.step)
 
     @property
@@ -93,7 +83,7 @@ class Relaxed:
 
 
 def target(value: float, step: float) -> float:
-    """A bound that proves this value, where energies differ by multiples of a step."""
+    """A bound that proves a value, where energies differ by multiples of the step."""
     return value - max(step - CLOSED, CLOSED)
 
 
@@ -143,7 +133,7 @@ def relax(
     while not ended and time.monotonic() < deadline and lp.solve(deadline):
         rounds += 1
         if side is None:
-            rounded = rounded_states(lp, graph)
+            rounded = _rounded(lp, graph)
             if (energy := form.energy(rounded)) < value:
                 y, value = rounded, energy
         if lp.bound >= target(value, step):
@@ -154,7 +144,7 @@ def relax(
             if lp.bound - earlier < STALLED_SHARE * (value - earlier):
                 break
             earlier = lp.bound
-        cycles = violated_cycles(lp, None if balanced else graph)
+        cycles = _violated(lp, None if balanced else graph)
         tally.cuts += len(cycles)
         lp.add(cycles)
         ended = not len(cycles)
@@ -178,7 +168,7 @@ def energy_step(form: CutForm) -> float:
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
 
 
-def violated_cycles(lp: CutLp, graph: Adjacency | None) -> Cycles:
+def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
     """Inequalities that the solution violates: large violations, or any if there are few.
 
     Without a graph, which is for forms without frustrated cycles, those with the root only.
@@ -196,10 +186,10 @@ def violated_cycles(lp: CutLp, graph: Adjacency | None) -> Cycles:
     return triangles.join(cycles.distinct())
 
 
-def rounded_states(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
+def _rounded(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
     """States that agree with the solution along a tree of the edges that are nearest to whole.
 
-    Nodes that gain by a flip are flipped.
+    Flips, one by one and in chains, make them better.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree

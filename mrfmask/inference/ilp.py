@@ -17,8 +17,8 @@ from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
 from mrfmask.inference.cut_lp import NONE, SideRow
-from mrfmask.inference.cut_relax import CLOSED, Found, Tally, relax
-from mrfmask.inference.cut_search import minimise
+from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, relax
+from mrfmask.inference.cut_search import Found, minimise
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_positive
@@ -42,11 +42,11 @@ INTEGER_TOLERANCE = 1e-6
 LP_SHARE = 0.5
 
 # What stats tell of each image, beside the solver: sites that roof duality settled, variables and
-# constraints of the largest program, inequalities found, linear programs solved and sets of masks
-# split in two. "bound" is who proved the lower bound: "solver", "strips" or "terms" (quick_bound).
-# "rounding" is what was taken off "solver_bound" for tolerances.
+# constraints of the largest program, inequalities found and linear programs solved. "bound" is who
+# proved the lower bound: "solver", "strips" or "terms" (quick_bound). "rounding" is what was taken
+# off "solver_bound" for tolerances.
 FACTS = (
-    *("settled", "variables", "constraints", "cuts", "rounds", "branches"),
+    *("settled", "variables", "constraints", "cuts", "rounds"),
     *("seconds", "bound", "solver_bound", "rounding"),
 )
 
@@ -64,11 +64,10 @@ class Ilp(Method):
     Roof duality settles some sites of a frustrated model. Linear programs over ``0 <= z <= 1`` for
     the others start with none of these inequalities and add those that their solutions violate.
     Where no violated one is left and the bound is below the best mask, variables are fixed by their
-    reduced costs, sites that follow from each other become one, and parts that no coupling joins go
-    their own way. What is still open is split by the value of an edge, and each half bounded so
-    again, until none can hold a better mask. Other solvers than HiGHS get all of the model as one
-    integer program with the inequalities found, and so does HiGHS with a limit. Clamped sites are
-    no variables.
+    reduced costs, sites that follow from each other become one, parts that no coupling joins go
+    their own way, and an integer program with all inequalities found is the end of it. Other
+    solvers than HiGHS get all of the model as one such program, and so does HiGHS with a limit.
+    Clamped sites are no variables.
 
     Args:
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
@@ -186,7 +185,7 @@ def _solve_image(
     if seconds < LP_SECONDS_A_SITE * form.cut.nodes:
         found, status = Found(y=known, bound=-math.inf, proven=False), Status.TIME_LIMIT
     elif solver == "HiGHS" and limit is None:
-        found = minimise(form.cut, known, deadline, tally)
+        found = minimise(form.cut, known, deadline, _finish, tally)
         status = Status.OPTIMAL if found.proven else Status.TIME_LIMIT
     else:
         side = None if limit is None else _side_row(form, limit)
@@ -204,14 +203,7 @@ def _solve_image(
         other = "strips" if isinstance(model, IsingGrid) else "terms"
         bound, prover = max((bound, prover), (float(quick_bound(model)), other))
     seconds = time.monotonic() - began
-    work = (
-        tally.settled,
-        tally.variables,
-        tally.constraints,
-        tally.cuts,
-        tally.rounds,
-        tally.branches,
-    )
+    work = (tally.settled, tally.variables, tally.constraints, tally.cuts, tally.rounds)
     facts = (*work, seconds, prover)
     return _Answer(
         mask=mask,
@@ -228,6 +220,27 @@ def _side_row(form: FreeForm, limit: Limit) -> SideRow:
         amount=float(limit.amount - limit.spent(form.base)),
         at_most=limit.at_most,
     )
+
+
+def _finish(form: CutForm, relaxed: Relaxed, deadline: float, tally: Tally) -> Found:
+    """What linear programs leave open, as an integer program for HiGHS."""
+    y, lp = relaxed.y, relaxed.lp
+    if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
+        return Found(y=y, bound=lp.bound, proven=False)
+    program = Program(form, cuts=lp.cuts)
+    if not lp.rooted:  # All states may be turned: one of them is given.
+        y = y ^ y[0]
+        program.on[0].upBound = 0
+    program.begin_at(y)
+    gap = max(relaxed.step - 2 * CUTOFF, 0.0)
+    bound, status = run_highs(program, deadline, started=True, gap=gap)
+    _count(program, DUAL_TOLERANCE, tally)
+    found, bound = program.read(form.nodes), max(bound, lp.bound)
+    y = found if form.energy(found) < relaxed.value else relaxed.y
+    value, proven = form.energy(y), status is Status.OPTIMAL
+    if gap and value - bound <= gap:  # No energy lies between the two.
+        bound, proven = value, True
+    return Found(y=y, bound=bound, proven=proven)
 
 
 def _whole_program(

@@ -84,17 +84,19 @@ class Program:
         return y
 
 
-def run_highs(program: Program, deadline: float, started: bool) -> tuple[float, Status]:
+def run_highs(
+    program: Program, deadline: float, started: bool, gap: float = 0.0
+) -> tuple[float, Status]:
     """HiGHS, filled by PuLP; run and read here, as PuLP calls a time limit optimal.
 
     Returns:
-        A lower bound; OPTIMAL if the program's states meet it.
+        A lower bound; OPTIMAL if the program's states are above it by no more than `gap`.
     """
     import highspy
     import pulp
 
     # One thread: a pool of more hangs in processes forked from this one.
-    solver = pulp.HiGHS(msg=False, gapRel=0.0, gapAbs=0.0, threads=1)
+    solver = pulp.HiGHS(msg=False, gapRel=0.0, gapAbs=gap, threads=1)
     solver.createAndConfigureSolver(program.problem)
     solver.buildSolverModel(program.problem)
     highs = program.problem.solverModel
