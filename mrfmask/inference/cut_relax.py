@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -30,8 +31,13 @@ STALLED_ROUNDS, STALLED_SHARE = 20, 0.05
 
 @dataclass(kw_only=True)
 class Tally:
-    """What was done for one image; `tolerance` is what bounds may be too high by."""
+    """What was done for one image, and may be.
 
+    `tolerance` is what bounds may be too high by; no more than `most_rounds` linear programs, if
+    not None, are solved.
+    """
+
+    most_rounds: int | None = None
     settled: int = 0
     variables: int = 0
     constraints: int = 0
@@ -130,7 +136,8 @@ def relax(
     graph = adjacency(torch.from_numpy(form.pairs), form.nodes)
     y, value = known, form.energy(known)
     rounds, earlier, ended = 0, lp.bound, False
-    while not ended and time.monotonic() < deadline and lp.solve(deadline):
+    most = math.inf if tally.most_rounds is None else tally.most_rounds - tally.rounds
+    while not ended and rounds < most and time.monotonic() < deadline and lp.solve(deadline):
         rounds += 1
         if side is None:
             rounded = _rounded(lp, graph)
