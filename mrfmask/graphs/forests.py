@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mrfmask.graphs.compiled import compiled
 from mrfmask.graphs.messages import message
@@ -37,6 +37,15 @@ def heaviest_forest(pairs: Pairs, weight: Float[np.ndarray, " pairs"]) -> Forest
     used = np.zeros(len(weight), dtype=np.bool_)
     by_weight = np.argsort(-weight, kind="stable")
     return Forest(*_grow(by_weight, pairs.first, pairs.second, *pairs.rows, used))
+
+
+def components(pairs: Pairs, wanted: Bool[np.ndarray, " pairs"]) -> Int[np.ndarray, " nodes"]:
+    """Of every node the number of its component, over the wanted pairs alone."""
+    used = np.zeros(len(wanted), dtype=np.bool_)
+    order, parent, _ = _grow(np.flatnonzero(wanted), pairs.first, pairs.second, *pairs.rows, used)
+    number = np.empty(pairs.nodes, dtype=np.int64)
+    number[order] = np.cumsum(parent[order] < 0) - 1
+    return number
 
 
 @compiled

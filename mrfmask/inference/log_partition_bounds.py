@@ -60,7 +60,7 @@ def log_partition_bounds(
     r"""A lower and an upper bound on log Z for couplings of any signs, in float64.
 
     Below: the evidence lower bound ``-beta <E> + entropy`` of mean field over blocks of nodes that
-    are trees, from several starts. Where a flip of nodes makes all couplings positive also the
+    are trees, from several starts, and over blocks that elimination solves. Where a flip of nodes makes all couplings positive also the
     Bethe free energy, which is then a lower bound and usually much closer. Above: the model split
     among spanning forests, ``log Z <= sum_t w_t log Z_t``, each exact in two passes; messages
     improve the split, and conditional gradient the forests. Strong couplings of both signs leave
@@ -111,7 +111,8 @@ def log_partition_bounds(
     from mrfmask.graphs.threads import each_item
     from mrfmask.inference.lower_bound import bethe_bound, evidence_bound, gauge
     from mrfmask.inference.upper_bound import cooled, upper_bound
-    from mrfmask.inference.wide_bound import exact_bound, usual_width, widened
+    from mrfmask.inference.wide_bound import cover_of, exact_bound, usual_width, widened
+    from mrfmask.inference.wide_evidence import wide_evidence
 
     pairs = pairs_of(graph.edges, graph.shape[1])
     given = condition(graph, pairs, beta)
@@ -136,9 +137,12 @@ def log_partition_bounds(
             off = ROUNDING * (1 + beta * abs(lowest[b])) + given.rounding[b]
             score = off - beta * lowest[b] - given.constant[b] - clamps
             above = cooled(above, score, *potentials, tolerance, max_sweeps)
-        if bits > 1:
-            above = widened(above, bits, *potentials, tolerance, max_sweeps)
+        means = [np.tanh(potentials[1]), above.mean]
         found = {"tree blocks": evidence_bound(*potentials, above.mean, 0.01 * tolerance)}
+        if cover := cover_of(bits, pairs, potentials[2]):
+            above = widened(above, cover, bits, *potentials, tolerance, max_sweeps)
+            means.append(above.mean)
+            found["wide blocks"] = wide_evidence(cover, bits, *potentials, means, tolerance)
         sign = gauge(pairs, given.coupling[b])
         if sign is not None:
             found["Bethe"] = bethe_bound(*potentials, sign)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from mrfmask.graphs.forests import EPSILON
 from mrfmask.graphs.pairs import Pairs
-from mrfmask.graphs.wide_cover import is_forest, whole_part, wide_cover
+from mrfmask.graphs.wide_cover import Part, is_forest, whole_part, wide_cover
 from mrfmask.inference.upper_bound import UpperBound
 from mrfmask.inference.wide_part import WidePart
 
@@ -58,8 +58,21 @@ def exact_bound(
     return UpperBound(value, rounding, mean, [(1, value + rounding)], True)
 
 
+def cover_of(width: int, pairs: Pairs, coupling: Float[np.ndarray, " pairs"]) -> list[Part]:
+    """The subgraphs; none if the width is 1 or the graph a forest, which forests do as well."""
+    if width == 1 or is_forest(pairs, coupling != 0):
+        return []
+    return wide_cover(pairs, cost(coupling), width, FIRST_PARTS)
+
+
+def cost(coupling: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"]:
+    """Of cutting pairs: beyond some strength all are the same, two nodes being as good as one."""
+    return np.tanh(np.abs(coupling))
+
+
 def widened(
     before: UpperBound,
+    cover: list[Part],
     width: int,
     pairs: Pairs,
     field: Float[np.ndarray, " nodes"],
@@ -67,10 +80,11 @@ def widened(
     tolerance: float,
     max_sweeps: int,
 ) -> UpperBound:
-    """The better of a bound and that of subgraphs of this width; for forests the one that is given.
+    """The better of a bound and that of subgraphs; the mean is theirs.
 
     Args:
         before: the bound so far.
+        cover: the subgraphs.
         width: nodes that a table may range over.
         pairs: the graph.
         field: of the nodes.
@@ -78,10 +92,6 @@ def widened(
         tolerance: steps that gain less than this are the last.
         max_sweeps: most evaluations; each goes over all nodes of all subgraphs.
     """
-    if is_forest(pairs, coupling != 0):
-        return before
-    # Beyond some strength a pair is as good as a single node, and costs the same.
-    cover = wide_cover(pairs, np.tanh(np.abs(coupling)), width, FIRST_PARTS)
     split = WideSplit(pairs, [WidePart(pairs, part, width) for part in cover], field, coupling)
     return _minimise(split, before, tolerance, max_sweeps)
 
@@ -110,8 +120,8 @@ class WideSplit:
 
     def upper(
         self, z: Float[np.ndarray, "parts terms"]
-    ) -> tuple[float, float, Float[np.ndarray, "parts terms"]]:
-        """The bound, what rounding can add to it, and its gradient in z."""
+    ) -> tuple[float, float, Float[np.ndarray, "parts terms"], Float[np.ndarray, " nodes"]]:
+        """The bound, what rounding can add to it, its gradient in z, and the mean of the E[x]."""
         weight = 1.0 / len(self.parts)
         theta = np.where(self.has, self.given / (self.count * weight), 0.0) + self.centred(z)
         value, rounding, largest = 0.0, 0.0, 0.0
@@ -126,7 +136,8 @@ class WideSplit:
         missing = np.abs(weight * theta.sum(axis=0) - self.given).sum()
         sums = (np.abs(theta).sum(axis=0) * weight + np.abs(self.given)).sum()
         rounding += missing + EPSILON * (len(self.parts) + 4) * (sums + largest)
-        return value, rounding, weight * self.centred(moments)
+        mean = moments[:, : self.nodes].mean(axis=0)
+        return value, rounding, weight * self.centred(moments), mean
 
 
 def _minimise(
@@ -134,7 +145,7 @@ def _minimise(
 ) -> UpperBound:
     """Quasi-Newton steps with a memory, halved until they lower the bound enough."""
     z = np.zeros(split.has.shape)
-    value, rounding, slope = split.upper(z)
+    value, rounding, slope, mean = split.upper(z)
     best = min((before.bound, before.rounding), (value, rounding), key=sum)
     first, sweeps = before.trace[-1][0], 1
     trace = [*before.trace, (first + 1, sum(best))]
@@ -155,11 +166,11 @@ def _minimise(
             memory = [*memory[1 - MEMORY :], (moved, turned, bent)]
         small = small + 1 if value - there[0] < tolerance else 0
         z, size = z + moved, 1.0
-        value, rounding, slope = there
+        value, rounding, slope, mean = there
         best = min(best, (value, rounding), key=sum)
         trace.append((first + sweeps, sum(best)))
     converged = small >= PATIENCE or size < LEAST_STEP
-    return UpperBound(*best, before.mean, trace, converged)
+    return UpperBound(*best, mean, trace, converged)
 
 
 def _inverse_times(memory, slope, parts):
