@@ -59,17 +59,19 @@ def log_partition_bounds(
 ) -> LogPartitionBounds:
     r"""A lower and an upper bound on log Z for couplings of any signs, in float64.
 
-    Below: the evidence lower bound ``-beta <E> + entropy`` of mean field over blocks of nodes that
-    are trees, from several starts, and over blocks that elimination solves. Where a flip of nodes makes all couplings positive also the
-    Bethe free energy, which is then a lower bound and usually much closer. Above: the model split
-    among spanning forests, ``log Z <= sum_t w_t log Z_t``, each exact in two passes; messages
-    improve the split, and conditional gradient the forests. Strong couplings of both signs leave
-    that loose: forests do not see the cycles that cannot be satisfied. On grids a part of the model
-    is therefore bounded by its lowest energy, from strips of rows, which do. Then the model is
-    split among spanning subgraphs that elimination solves with tables over `width` nodes (bands
-    of rows and columns on grids), and the split improved by quasi-Newton steps. The best of these
-    is the bound. If tables of that width do for the whole model, or without cycles, both bounds
-    are log Z.
+    Below: the evidence lower bound ``-beta <E> + entropy`` of mean field over blocks of nodes, from
+    several starts: blocks that are trees, and blocks that elimination solves. Where a flip of nodes
+    makes all couplings positive also the Bethe free energy, which is then a lower bound and usually
+    much closer.
+
+    Above: the model split among spanning subgraphs, ``log Z <= sum_t w_t log Z_t``. First forests,
+    each exact in two passes; messages improve the split, and conditional gradient the forests.
+    Strong couplings of both signs leave that loose: forests do not see the cycles that cannot be
+    satisfied. On grids a part of the model is therefore bounded by its lowest energy, from strips
+    of rows, which do. Then subgraphs that elimination solves with tables over `width` nodes, bands
+    of rows and columns on grids; quasi-Newton steps improve the split. The best of these is the
+    bound. Without cycles, and where tables of that width do for the whole model, both bounds are
+    log Z.
 
     Args:
         model: IsingGrid or IsingGraph on the CPU, any signs, clamps, diagonals or boundaries.

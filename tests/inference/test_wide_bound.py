@@ -15,9 +15,11 @@ import mrfmask as mm
 from mrfmask.graphs.bounded_width import bounded_width
 from mrfmask.graphs.elimination_plan import plan_elimination
 from mrfmask.graphs.pairs import pairs_of
+from mrfmask.graphs.wide_blocks import wide_blocks
 from mrfmask.graphs.wide_cover import wide_cover
 from mrfmask.inference.conditioned import condition
 from mrfmask.inference.wide_bound import WideSplit
+from mrfmask.inference.wide_evidence import wide_evidence
 from mrfmask.inference.wide_part import WidePart
 
 
@@ -98,3 +100,36 @@ def test_width_tightens_the_bound_and_is_never_worse_than_forests():
     assert (gaps[2] > 0).all()
     few = [mm.log_partition_bounds(model, max_sweeps=1, width=w).upper for w in (1, 2)]
     assert (few[1] <= few[0]).all()
+
+
+@given(graphs(most_nodes=12), st.integers(1, 3))
+def test_blocks_have_all_pairs_inside_of_them(model, width):
+    pairs = pairs_of(model.edges, model.shape[1])
+    weight = np.abs(condition(model, pairs, 1.0).coupling[0])
+    part, block = wide_blocks(pairs, weight, width, wide_cover(pairs, weight, width, 1)[0])
+    inside = block[pairs.first] == block[pairs.second]
+    assert (part.stays == (inside & (weight > 0)))[weight > 0].all()
+    assert planned(pairs, part, width).width <= width
+
+
+@pytest.mark.parametrize("coupling", [0.3, 1.0, 60.0])
+def test_evidence_of_blocks_is_below_log_partition(coupling):
+    model = random_graph(1, 12, 30, coupling=coupling, clamped=0.1)
+    pairs = pairs_of(model.edges, 12)
+    given_ = condition(model, pairs, 1.0)
+    field, weights = given_.field[0], given_.coupling[0]
+    exact = enumerate_image(model, 0).probabilities(1.0)[1] - given_.constant[0]
+    for width in (1, 2, 4):
+        cover = wide_cover(pairs, np.abs(weights), width, 2)
+        value, rounding = wide_evidence(cover, width, pairs, field, weights, [0 * field], 1e-9)
+        assert value - rounding <= exact
+        assert 0 < rounding < 1e-6 * (1 + coupling)
+
+
+def test_blocks_tighten_the_lower_bound_of_grids():
+    model = random_grid(2, 12, 14, signs="any")
+    exact = mm.Exact().marginals(model).log_partition
+    trees, wide = (mm.log_partition_bounds(model, width=w) for w in (1, 8))
+    assert wide.stats["lower_by"] == ["wide blocks"] * 2
+    assert (exact - wide.lower < 0.5 * (exact - trees.lower)).all()
+    assert (wide.lower < exact).all()
