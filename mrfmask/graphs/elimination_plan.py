@@ -70,7 +70,10 @@ class EliminationPlan:
 
 
 def plan_elimination(
-    pairs: Int[ndarray, "edges 2"], free: Bool[ndarray, " nodes"], most: int
+    pairs: Int[ndarray, "edges 2"],
+    free: Bool[ndarray, " nodes"],
+    most: int,
+    rank: Int[ndarray, " nodes"] | None = None,
 ) -> EliminationPlan:
     """The plan for the `free` nodes of a graph.
 
@@ -78,6 +81,7 @@ def plan_elimination(
         pairs: between free nodes, none twice.
         free: which nodes are to be eliminated.
         most: bits of the largest table, at most 31.
+        rank: of the nodes in an order that is tried besides those that the graph suggests.
 
     Raises:
         TooWideError: a table would have more.
@@ -85,7 +89,7 @@ def plan_elimination(
     nodes = np.flatnonzero(free)
     number = np.cumsum(free) - 1
     graph = sorted_adjacency(number[pairs], len(nodes))
-    order = elimination_order(graph, most)
+    order = elimination_order(graph, most, None if rank is None else rank[nodes])
     if order.too_wide:
         raise TooWideError(order.too_wide)
     steps = len(nodes)

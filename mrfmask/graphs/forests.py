@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mrfmask.graphs.compiled import compiled
 from mrfmask.graphs.messages import message
@@ -48,6 +48,15 @@ def heaviest_forest(pairs: Pairs, weight: Float[np.ndarray, " pairs"]) -> Forest
     forest = empty_forest(pairs.nodes)
     _grow(by_weight, pairs.first, pairs.second, *pairs.rows, used, *forest)
     return forest
+
+
+def components(pairs: Pairs, wanted: Bool[np.ndarray, " pairs"]) -> Int[np.ndarray, " nodes"]:
+    """Of every node the number of its component, over the wanted pairs alone."""
+    used = np.zeros(len(wanted), dtype=np.bool_)
+    order, parent, _ = _grow(np.flatnonzero(wanted), pairs.first, pairs.second, *pairs.rows, used)
+    number = np.empty(pairs.nodes, dtype=np.int64)
+    number[order] = np.cumsum(parent[order] < 0) - 1
+    return number
 
 
 @compiled

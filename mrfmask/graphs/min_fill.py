@@ -43,7 +43,9 @@ class Order(NamedTuple):
         return sum(1 << width for width in np.diff(self.start).tolist())
 
 
-def elimination_order(graph: Adjacency, most: int) -> Order:
+def elimination_order(
+    graph: Adjacency, most: int, known: Int[np.ndarray, " nodes"] | None = None
+) -> Order:
     """The cheapest of some orders whose tables range over at most `most` nodes.
 
     Each time the node goes that joins fewest pairs of its neighbours anew (min-fill), or that has
@@ -53,6 +55,7 @@ def elimination_order(graph: Adjacency, most: int) -> Order:
     Args:
         graph: without parallel edges, neighbours sorted.
         most: at most 31.
+        known: ranks of the nodes in one more order to try.
 
     Reference:
         Kjaerulff, "Triangulation of graphs: algorithms giving small total state space", 1990.
@@ -60,6 +63,8 @@ def elimination_order(graph: Adjacency, most: int) -> Order:
     nodes = len(graph.start) - 1
     rank = np.zeros(nodes, dtype=np.int64)
     best = _order(graph, rank, _FILL, most)
+    if known is not None:
+        best = min(best, _order(graph, known, _RANK, most), key=lambda order: order.entries)
     if best.entries > _CHEAP:
         if not best.too_wide or nodes <= _MANY:
             best = min(best, _order(graph, rank, _DEGREE, most), key=lambda order: order.entries)

@@ -91,11 +91,6 @@ def budget_limit(
         ValueError: a budget that no mask can have, with the number of the image; costs without
             `at_most`.
     """
-    if not isinstance(model, IsingGrid):
-        raise TypeError(
-            f"model must be an IsingGrid with a budget; got {type(model).__name__}. Budgets count "
-            "pixels: leave the budget out."
-        )
     if (budget is None) == (budget_new is None):
         raise TypeError(
             "budget must be given without budget_new, or the other way round; got "

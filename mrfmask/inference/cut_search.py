@@ -13,7 +13,6 @@ from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, edge_ends, edge_values, relax
 from mrfmask.inference.cut_roof import settled_states
 
-
 # Linear programs start again for a form with less than this share of the nodes.
 SMALLER = 0.9
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Entries that one call of a kernel goes through, a second or so: in between, Ctrl-C works.
 _PIECE = 2**29
 # Logarithms of entries may differ by so much for their exponentials to be added up.
-_WIDEST_SPREAD = 600.0
+WIDEST_SPREAD = 600.0
 
 
 class GraphElimination:
@@ -147,7 +147,7 @@ class _Forward:
                 0, len(plan.node), plan.start, plan.scope, plan.node, plan.child_start, reach,
                 self.field, self.pull,
             )  # fmt: skip
-            if not spread < _WIDEST_SPREAD:
+            if not spread < WIDEST_SPREAD:
                 self.plus = kernels.LOGARITHMS
         self.kernel, self.may_stop = kernels.forward, may_stop
         self.tables = np.empty(plan.stacks.sum())

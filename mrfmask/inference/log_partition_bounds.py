@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,11 @@ from mrfmask.inference.strips import strip_dual
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import ROUNDING, Status
+
+if TYPE_CHECKING:
+    from mrfmask.inference.upper_bound import UpperBound
+
+MOST_WIDTH = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,24 +52,37 @@ class LogPartitionBounds:
 
 
 def log_partition_bounds(
-    model: IsingModel, beta: float = 1.0, max_sweeps: int = 5000, tolerance: float = 1e-2
+    model: IsingModel,
+    beta: float = 1.0,
+    max_sweeps: int = 5000,
+    tolerance: float = 1e-2,
+    width: int | None = None,
 ) -> LogPartitionBounds:
     r"""A lower and an upper bound on log Z for couplings of any signs, in float64.
 
-    Below: the evidence lower bound ``-beta <E> + entropy`` of mean field over blocks of nodes that
-    are trees, from several starts. Where a flip of nodes makes all couplings positive also the
-    Bethe free energy, which is then a lower bound and usually much closer. Above: the model split
-    among spanning forests, ``log Z <= sum_t w_t log Z_t``, each exact in two passes; messages
-    improve the split, and conditional gradient the forests. On graphs without cycles both are log
-    Z. Strong couplings of both signs leave that loose: forests do not see the cycles that cannot
-    be satisfied. On grids a part of the model is therefore bounded by its lowest energy, from
-    strips of rows, which do.
+    Below: the evidence lower bound ``-beta <E> + entropy`` of mean field over blocks of nodes, from
+    several starts: blocks that are trees, and blocks that elimination solves. Where a flip of nodes
+    makes all couplings positive also the Bethe free energy, which is then a lower bound and usually
+    much closer.
+
+    Above: the model split among spanning subgraphs, ``log Z <= sum_t w_t log Z_t``. First forests,
+    each exact in two passes; messages improve the split, and conditional gradient the forests.
+    Strong couplings of both signs leave that loose: forests do not see the cycles that cannot be
+    satisfied. On grids a part of the model is therefore bounded by its lowest energy, from strips
+    of rows, which do. Then subgraphs that elimination solves with tables over `width` nodes, bands
+    of rows and columns on grids; quasi-Newton steps improve the split. The best of these is the
+    bound. Without cycles, and where tables of that width do for the whole model, both bounds are
+    log Z.
 
     Args:
         model: IsingGrid or IsingGraph on the CPU, any signs, clamps, diagonals or boundaries.
         beta: inverse temperature, positive.
-        max_sweeps: of messages, for the upper bound of each model; at least 1.
+        max_sweeps: of messages, for the upper bound of each model, and as many evaluations of its
+            subgraphs; at least 1.
         tolerance: nats; a round that gains less than this is the last. Positive.
+        width: nodes that a table of a subgraph ranges over, 1..20; 1 is forests alone. Time and
+            memory double with each, 8 bytes * nodes * 2^width at most. By default 10, on more than
+            2^14 nodes as much less as keeps the tables to 128 MiB.
 
     Raises:
         TypeError, ValueError: an argument is of another kind or outside its range.
@@ -75,6 +93,9 @@ def log_partition_bounds(
         >>> model = mm.IsingGrid(torch.zeros(1, 2, 2), torch.ones(1, 2, 1), torch.ones(1, 1, 2))
         >>> bounds = mm.log_partition_bounds(model)
         >>> [round(value.item(), 2) for value in (bounds.lower, bounds.upper)]  # log Z is 4.80
+        [4.8, 4.8]
+        >>> forests = mm.log_partition_bounds(model, width=1)
+        >>> [round(value.item(), 2) for value in (forests.lower, forests.upper)]
         [4.51, 4.89]
 
     Reference:
@@ -88,9 +109,13 @@ def log_partition_bounds(
     BeliefPropagation(beta=beta).check_model(graph)
     check_count("max_sweeps", max_sweeps, least=1)
     check_positive("tolerance", tolerance)
+    if width is not None:
+        check_count("width", width, least=1, most=MOST_WIDTH)
     from mrfmask.graphs.threads import each_item
     from mrfmask.inference.lower_bound import bethe_bound, evidence_bound
     from mrfmask.inference.upper_bound import cooled, upper_bound
+    from mrfmask.inference.wide_bound import cover_of, exact_bound, usual_width, widened
+    from mrfmask.inference.wide_evidence import wide_evidence
 
     pairs = pairs_of(graph.edges, graph.shape[1])
     given = condition(graph, pairs, beta)
@@ -102,21 +127,41 @@ def log_partition_bounds(
         torch.from_numpy(given.field), ends, torch.from_numpy(given.coupling)
     )
     sign = np.where(turned.numpy(), -1.0, 1.0)
+    bits = usual_width(pairs.nodes) if width is None else width
+    exact = [None] * len(graph)
+
+    def solve(b: int) -> None:
+        exact[b] = exact_bound(bits, pairs, given.field[b], given.coupling[b])
+
+    each_item(solve, len(graph))
     lowest = None
-    if isinstance(model, IsingGrid) and not model.has_diagonals:
+    if None in exact and isinstance(model, IsingGrid) and not model.has_diagonals:
         lowest = strip_dual(model).lower_bound.numpy()
 
-    def run(b: int) -> None:
-        potentials = (pairs, given.field[b], given.coupling[b])
+    def bracket(b: int, potentials: tuple) -> tuple[UpperBound, dict[str, tuple[float, float]]]:
         above = upper_bound(*potentials, tolerance, max_sweeps)
         if lowest is not None:
             clamps = np.log(2.0) * (given.state[b] != 0).sum()
             off = ROUNDING * (1 + beta * abs(lowest[b])) + given.rounding[b]
             score = off - beta * lowest[b] - given.constant[b] - clamps
             above = cooled(above, score, *potentials, tolerance, max_sweeps)
+        means = [np.tanh(potentials[1]), above.mean]
         found = {"tree blocks": evidence_bound(*potentials, above.mean, 0.01 * tolerance)}
+        if cover := cover_of(bits, pairs, potentials[2]):
+            above = widened(above, cover, bits, *potentials, tolerance, max_sweeps)
+            means.append(above.mean)
+            found["wide blocks"] = wide_evidence(cover, bits, *potentials, means, tolerance)
         if balanced[b]:
             found["Bethe"] = bethe_bound(*potentials, sign[b])
+        return above, found
+
+    def run(b: int) -> None:
+        potentials = (pairs, given.field[b], given.coupling[b])
+        above = exact[b]
+        if above is not None:
+            found = {"elimination": (above.bound, above.rounding)}
+        else:
+            above, found = bracket(b, potentials)
         lower_by[b] = max(found, key=lambda name: found[name][0] - found[name][1])
         low, below = found[lower_by[b]]
         constant, slack = given.constant[b], given.rounding[b]
