@@ -127,9 +127,9 @@ def test_evidence_of_blocks_is_below_log_partition(coupling):
 
 
 def test_blocks_tighten_the_lower_bound_of_grids():
-    model = random_grid(2, 12, 14, signs="any")
+    model = random_grid(2, 10, 12, signs="any")
     exact = mm.Exact().marginals(model).log_partition
-    trees, wide = (mm.log_partition_bounds(model, width=w) for w in (1, 8))
+    trees, wide = (mm.log_partition_bounds(model, width=w) for w in (1, 7))
     assert wide.stats["lower_by"] == ["wide blocks"] * 2
     assert (exact - wide.lower < 0.5 * (exact - trees.lower)).all()
     assert (wide.lower < exact).all()
