@@ -92,7 +92,7 @@ def min_marginals(model: IsingModel, sites: Int[Tensor, " sites"] | None = None)
 
 
 def _check_sites(model: IsingModel, sites: Tensor | None) -> Tensor:
-    count = model.unary[0].numel()
+    count = model.unary.shape[1:].numel()
     if sites is None:
         return torch.arange(count, device=model.device)
     if not isinstance(sites, Tensor) or sites.dtype != torch.int64:
