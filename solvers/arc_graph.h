@@ -214,7 +214,7 @@ void ArcGraph<Scalar>::load(const Capacity* terminal, const Capacity* capacity,
 template <typename Scalar>
 template <bool kUp, typename Poll>
 void ArcGraph<Scalar>::spread_node(int32_t v, Poll& poll) {
-  poll(work(v));
+  poll(1);
   Capacity held = excess_[v];
   if (held == 0) return;
   const Link begin = nodes_[v].first, end = nodes_[v + 1].first;
@@ -256,7 +256,7 @@ void ArcGraph<Scalar>::run_waves(int most, Poll& poll) {
   for (int wave = 0; wave < most; ++wave) {
     measure_distances();
     const int32_t moved = move_down();
-    poll(work_on_all());
+    poll(static_cast<int64_t>(order_.size()));
     if (moved <= kFewMoves) break;
   }
 }
