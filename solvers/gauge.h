@@ -7,13 +7,19 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <stdexcept>
 #include <vector>
 
 namespace mrfmask {
 
 class Gauge {
  public:
-  explicit Gauge(int64_t nodes) : links_(static_cast<size_t>(nodes)) {
+  explicit Gauge(int64_t nodes) {
+    if (nodes > std::numeric_limits<int32_t>::max()) {
+      throw std::length_error("a graph for a cut must have fewer than 2^31 nodes");
+    }
+    links_.resize(static_cast<size_t>(nodes));
     for (int64_t v = 0; v < nodes; ++v) links_[v] = {static_cast<int32_t>(v), 0};
   }
 

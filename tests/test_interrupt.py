@@ -32,6 +32,8 @@ CALLS = {
     "torch.randn(8, 200, 199), torch.randn(8, 199, 200)))",
     "budget_path": "mm.budget_path(mm.IsingGrid(torch.randn(16, 600, 600), "
     "4 * torch.rand(16, 600, 599), 4 * torch.rand(16, 599, 600)))",
+    "min_marginals": "mm.min_marginals(mm.IsingGrid(torch.randn(16, 600, 600), "
+    "torch.rand(16, 600, 599), torch.rand(16, 599, 600)))",
 }
 # The kernels of these are compiled before: the loops themselves are to stop.
 ON_GRAPHS = {

@@ -106,3 +106,9 @@ def test_frustrated_models_are_refused():
     model = IsingGraph(torch.zeros(1, 3), triangle, -torch.ones(1, 3))
     with pytest.raises(ValueError, match="balanced"):
         min_marginals(model)
+
+
+def test_min_marginals_of_an_empty_batch_are_empty():
+    model = random_graph(3, 5, 6, signs="associative")[:0]
+    assert min_marginals(model).energies.shape == (0, 5, 2)
+    assert min_marginals(model, torch.tensor([4])).energies.shape == (0, 1, 2)
