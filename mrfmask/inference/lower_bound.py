@@ -75,9 +75,7 @@ def _ascend(
     while done == at_once and sweeps > 0:
         may_stop()
         most = min(at_once, sweeps)
-        bound, rounding, done = ascend(
-            *pairs.rows, *blocks, field, coupling, mean, tolerance, most
-        )
+        bound, rounding, done = ascend(*pairs.rows, *blocks, field, coupling, mean, tolerance, most)
         sweeps -= done
     return bound, rounding
 
