@@ -105,7 +105,9 @@ BAD = [
         ValueError,
         "unary must not clamp pixels of a region both on and off; got region 1 of image 0.",
     ),
-    ((LABELS, UNARY, math.inf), ValueError, "pairwise must lie in [-2^100, 2^100]; got inf at"),
+    ((LABELS, UNARY, 1e40), ValueError, "pairwise must lie in [-2^100, 2^100]; got inf at"),
+    ((LABELS * 0, UNARY, math.nan), ValueError, "pairwise must be finite; got nan."),
+    ((LABELS, UNARY, "1"), TypeError, "pairwise must be a number; got str."),
 ]
 
 

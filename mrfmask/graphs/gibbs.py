@@ -18,7 +18,7 @@ from mrfmask.graphs.threads import each_item, may_stop
 # So many chains and more are run together, fewer one by one.
 FEWEST_TOGETHER = 16
 # Node states between two looks at whether the user wants to stop.
-PATIENCE = 2**27
+PATIENCE = 2**25
 
 
 class GibbsRun(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -34,8 +34,11 @@ def each_item(run: Callable[[int], None], items: int) -> None:
     # A pool of its own: a lasting one would be lost in processes forked from this one.
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for future in [pool.submit(work, item) for item in range(items)]:
-                future.result()
+            futures = [pool.submit(work, item) for item in range(items)]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future.done():
+                    future.result()
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)

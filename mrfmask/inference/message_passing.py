@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 
 from mrfmask.graphs.pairs import Pairs
 
-# Messages sent between two looks at whether the user wants to stop, half a second or so.
-PATIENCE = 2**23
+# Messages sent between two looks at whether the user wants to stop, half a second or so; one by its
+# residual takes longer.
+PATIENCE = {"colour": 2**22, "residual": 2**19}
 
 
 def pass_messages(
@@ -51,7 +52,7 @@ def pass_messages(
     incoming = np.zeros((batch, len(rows.edge))) if incoming is None else incoming
     sweeps, change = np.zeros(batch, dtype=np.int64), np.zeros(batch)
     shared = coupling / rho
-    at_once = max(1, PATIENCE // max(len(rows.edge), 1))
+    at_once = max(1, PATIENCE[schedule] // max(len(rows.edge), 1))
     order = np.concatenate(colour_classes(rows)) if schedule == "colour" else None
 
     def run(b: int) -> None:
@@ -65,7 +66,7 @@ def pass_messages(
                 found = sweep_residuals(rows.start, rows.node, rows.edge, pairs.back, *state, more)
             sweeps[b] += found[0]
             change[b] = found[1]
-            if found[0] < more:
+            if change[b] <= tolerance or found[0] < more:
                 break
 
     each_item(run, batch)

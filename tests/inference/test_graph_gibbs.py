@@ -172,6 +172,23 @@ def test_coupling_listed_twice_counts_as_its_sum():
     assert (one.mean - other.mean).abs().max() <= SIGMAS * math.sqrt(2 / 4 / 4000)
 
 
+def test_edges_that_numpy_edits_count_as_edited():
+    ends = np.array([[0, 1], [1, 2]])
+    model = IsingGraph(torch.zeros(1, 3), torch.from_numpy(ends), torch.full((1, 2), 50.0))
+    Gibbs(sweeps=1)(model)
+    ends[:] = 0, 2
+    masks = Gibbs(chains=64, seed=1)(model).masks[0]
+    assert torch.equal(masks[:, 0], masks[:, 2])
+    assert not torch.equal(masks[:, 0], masks[:, 1])
+
+
+@pytest.mark.parametrize("method", [mm.Gibbs(), mm.MeanField(), mm.Annealing(sweeps=5)])
+def test_sweeps_take_graphs_of_inference_mode(method):
+    with torch.inference_mode():
+        model = IsingGraph(torch.ones(1, 2), torch.tensor([[0, 1]]), torch.full((1, 1), 20.0))
+        method(model)
+
+
 @pytest.mark.parametrize("name", ["gibbs", "annealing", "mean_field", "cftp"])
 def test_sweeps_take_graphs_on_the_cpu_only(monkeypatch, name):
     model = random_graph(1, 4, 3)

@@ -88,6 +88,12 @@ def test_large_grid_agrees_with_clamped_cuts():
             torch.testing.assert_close(found.energies[:, at, state], least, rtol=0, atol=1e-6)
 
 
+def test_a_batch_of_no_models_has_no_energies():
+    found = min_marginals(IsingGraph(torch.zeros(0, 3), torch.tensor([[0, 1]]), torch.ones(0, 1)))
+    assert found.energies.shape == (0, 3, 2)
+    assert found.mask.shape == (0, 3)
+
+
 def test_sites_must_name_sites():
     model = random_graph(1, 5, 4, signs="associative")
     for sites, kind, message in (
