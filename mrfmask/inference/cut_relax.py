@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -30,8 +31,13 @@ STALLED_ROUNDS, STALLED_SHARE = 20, 0.05
 
 @dataclass(kw_only=True)
 class Tally:
-    """What was done for one image; `tolerance` is what bounds may be too high by."""
+    """What was done for one image, and may be.
 
+    `tolerance` is what bounds may be too high by; no more than `most_rounds` linear programs, if
+    not None, are solved.
+    """
+
+    most_rounds: int | None = None
     settled: int = 0
     variables: int = 0
     constraints: int = 0
@@ -57,9 +63,14 @@ class Relaxed:
     step: float
 
     @property
+    def target(self) -> float:
+        """No states better than those known have this energy or more."""
+        return target(self.value, self.step)
+
+    @property
     def closed(self) -> bool:
         """Whether the bound proves the states optimal."""
-        return self.value - self.lp.bound <= max(self.step - CLOSED, CLOSED)
+        return self.lp.bound >= self.target
 
     @property
     def bound(self) -> float:
@@ -74,7 +85,12 @@ class Relaxed:
         """
         own = edge_values(self.lp, self.y)
         better = np.where(own, -self.lp.advantage, self.lp.advantage)
-        return np.flatnonzero(self.lp.bound + better >= self.value)
+        return np.flatnonzero(self.lp.bound + better >= self.target)
+
+
+def target(value: float, step: float) -> float:
+    """A bound that proves a value, where energies differ by multiples of the step."""
+    return value - max(step - CLOSED, CLOSED)
 
 
 def edge_values(lp: CutLp, y: Bool[np.ndarray, " nodes"]) -> Bool[np.ndarray, " edges"]:
@@ -120,13 +136,14 @@ def relax(
     graph = adjacency(torch.from_numpy(form.pairs), form.nodes)
     y, value = known, form.energy(known)
     rounds, earlier, ended = 0, lp.bound, False
-    while not ended and time.monotonic() < deadline and lp.solve(deadline):
+    most = math.inf if tally.most_rounds is None else tally.most_rounds - tally.rounds
+    while not ended and rounds < most and time.monotonic() < deadline and lp.solve(deadline):
         rounds += 1
         if side is None:
             rounded = _rounded(lp, graph)
             if (energy := form.energy(rounded)) < value:
                 y, value = rounded, energy
-        if value - lp.bound <= max(step - CLOSED, CLOSED):
+        if lp.bound >= target(value, step):
             break
         if rounds % DROP_ROUNDS == 0:
             lp.drop_slack(SLACK)
@@ -179,7 +196,7 @@ def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
 def _rounded(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:
     """States that agree with the solution along a tree of the edges that are nearest to whole.
 
-    Nodes that gain by a flip are flipped.
+    Flips, one by one and in chains, make them better.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree

@@ -13,6 +13,9 @@ from mrfmask.inference.cut_form import CutForm, related
 from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, edge_ends, edge_values, relax
 from mrfmask.inference.cut_roof import settled_states
 
+# Linear programs start again for a form with less than this share of the nodes.
+SMALLER = 0.9
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
@@ -86,7 +89,7 @@ def _minimise_part(
         tally.tolerance += CLOSED
         return Found(y=relaxed.y, bound=relaxed.bound, proven=relaxed.closed)
     group, flip, groups = _contraction(relaxed)
-    if groups < form.nodes:
+    if groups < SMALLER * form.nodes:
         smaller = form.contract(group, flip, groups)
         kept = np.zeros(groups, dtype=bool)
         kept[group[group >= 0]] = (relaxed.y ^ flip)[group >= 0]
@@ -97,7 +100,11 @@ def _minimise_part(
         y = found.y
     if form.energy(y) > relaxed.value:
         y = relaxed.y
-    return Found(y=y, bound=max(lp.bound, found.bound), proven=found.proven)
+    # States without these edges' values have the target's energy at least, which if all energies
+    # differ by a step means the value's. Other values may be less than that by CLOSED.
+    tally.tolerance += CLOSED
+    excluded = relaxed.value if found.proven else relaxed.target
+    return Found(y=y, bound=max(lp.bound, min(found.bound, excluded)), proven=found.proven)
 
 
 def _contraction(

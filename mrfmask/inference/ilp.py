@@ -21,7 +21,7 @@ from mrfmask.inference.cut_relax import CLOSED, Relaxed, Tally, relax
 from mrfmask.inference.cut_search import Found, minimise
 from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
-from mrfmask.inference.method import Method, check_positive
+from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.inference.quick_bound import quick_bound
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
@@ -72,6 +72,8 @@ class Ilp(Method):
     Args:
         solver: "HiGHS", "CBC", or the name that PuLP has for another installed solver.
         time_limit_s: seconds for the whole batch; each image gets an even share of what is left.
+        rounds: linear programs for each image, at least 1, and no integer program after them: a
+            limit of the same effect on every machine. For HiGHS without `limit`. None: no limit.
         start: (batch, height, width) or (batch, nodes) bool, a mask to start from, where the solver
             can; clamped sites in it are ignored. The result is never worse than it. None: annealing
             gives one of a grid if there is a time limit.
@@ -98,6 +100,7 @@ class Ilp(Method):
 
     solver: str = "HiGHS"
     time_limit_s: float | None = None
+    rounds: int | None = None
     start: Bool[Tensor, "batch ..."] | None = None
     limit: Limit | None = None
 
@@ -115,6 +118,13 @@ class Ilp(Method):
             )
         if self.time_limit_s is not None:
             check_positive("time_limit_s", self.time_limit_s)
+        if self.rounds is not None:
+            check_count("rounds", self.rounds, 1)
+            if self.solver != "HiGHS" or self.limit is not None:
+                raise ValueError(
+                    f"rounds must be None for {self.solver} and with a limit; got {self.rounds}. "
+                    "Use time_limit_s."
+                )
 
     def find_map(self, model: IsingModel) -> MapResult:
         """A mask of minimum energy, or the best one found in time, with a lower bound."""
@@ -141,7 +151,9 @@ class Ilp(Method):
                 seconds = max(left, 0.0) / (len(model) - image)
             start = None if starts is None else starts[image : image + 1]
             limit = None if limits is None else limits[image : image + 1]
-            answers.append(_solve_image(host[image], self.solver, seconds, start, limit))
+            answers.append(
+                _solve_image(host[image], self.solver, seconds, self.rounds, start, limit)
+            )
         mask = torch.cat([host.clamped[:0], *(answer.mask for answer in answers)]).to(model.device)
         facts = {key: tuple(answer.facts[key] for answer in answers) for key in FACTS}
         return MapResult(
@@ -171,12 +183,17 @@ class _Answer:
 
 
 def _solve_image(
-    model: IsingModel, solver: str, seconds: float, start: Tensor | None, limit: Limit | None
+    model: IsingModel,
+    solver: str,
+    seconds: float,
+    rounds: int | None,
+    start: Tensor | None,
+    limit: Limit | None,
 ) -> _Answer:
     """Writes, solves and reads the programs of one image (a batch of one) within `seconds`."""
     began = time.monotonic()
     deadline = began + seconds
-    form, tally = FreeForm(model), Tally()
+    form, tally = FreeForm(model), Tally(most_rounds=rounds)
     known = form.cut.linear < 0
     if start is not None:
         own = form.states(start)
@@ -186,7 +203,9 @@ def _solve_image(
         found, status = Found(y=known, bound=-math.inf, proven=False), Status.TIME_LIMIT
     elif solver == "HiGHS" and limit is None:
         found = minimise(form.cut, known, deadline, _finish, tally)
-        status = Status.OPTIMAL if found.proven else Status.TIME_LIMIT
+        status = Status.OPTIMAL
+        if not found.proven:
+            status = Status.TIME_LIMIT if rounds is None else Status.HEURISTIC
     else:
         side = None if limit is None else _side_row(form, limit)
         found, status = _whole_program(form.cut, known, deadline, solver, side, tally)
@@ -225,7 +244,8 @@ def _side_row(form: FreeForm, limit: Limit) -> SideRow:
 def _finish(form: CutForm, relaxed: Relaxed, deadline: float, tally: Tally) -> Found:
     """What linear programs leave open, as an integer program for HiGHS."""
     y, lp = relaxed.y, relaxed.lp
-    if time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline:
+    late = time.monotonic() + WRITING_SECONDS_A_SITE * form.nodes >= deadline
+    if late or tally.most_rounds is not None:
         return Found(y=y, bound=lp.bound, proven=False)
     program = Program(form, cuts=lp.cuts)
     if not lp.rooted:  # All states may be turned: one of them is given.

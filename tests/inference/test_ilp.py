@@ -318,6 +318,12 @@ START = torch.zeros(1, 2, 2, dtype=torch.bool)
         ({"solver": None}, TypeError, "solver must be a str; got NoneType. Use 'HiGHS' or 'CBC'."),
         ({"time_limit_s": 0}, ValueError, "time_limit_s must be positive and finite; got 0"),
         ({"time_limit_s": "1"}, TypeError, "time_limit_s must be a number; got str"),
+        ({"rounds": 0}, ValueError, "rounds must lie in 1..2147483647; got 0"),
+        (
+            {"rounds": 5, "solver": "CBC"},
+            ValueError,
+            "rounds must be None for CBC and with a limit; got 5. Use time_limit_s.",
+        ),
         ({"start": START.float()}, TypeError, "start must be a bool tensor; got torch.float32"),
         ({"start": START[0]}, ValueError, "start must have shape (1, 2, 2); got (2, 2)"),
         (

@@ -66,6 +66,41 @@ def test_ilp_bound_holds_for_graphs_when_time_is_up(solver, model):
         assert result.energy.item() <= model.energy(model.unary > 0).item() + 1e-9
 
 
+@given(model=graphs())
+def test_ilp_bound_holds_for_graphs_after_few_rounds(model):
+    minimum = enumerate_image(model).minimum()
+    result = Ilp(rounds=2).find_map(model)
+    assert result.lower_bound.item() <= minimum + 1e-9 <= result.energy.item() + 2e-9
+    assert result.stats["rounds"][0] <= 2
+    if result.status == (Status.OPTIMAL,):
+        assert result.energy.item() == pytest.approx(minimum, rel=1e-12, abs=1e-9)
+
+
+def test_ilp_goes_on_until_its_rounds_are_over():
+    model = complete_graph(11, 0.5, 0)
+    short, enough = (Ilp(rounds=r).find_map(model) for r in (3, 6))
+    assert (short.stats["rounds"], enough.stats["rounds"]) == ((3,), (6,))
+    assert short.status == enough.status == (Status.HEURISTIC,)
+    assert short.lower_bound < enough.lower_bound <= enumerate_image(model).minimum()
+
+
+def test_ilp_finds_the_minimum_where_energies_are_far_apart():
+    # Edges that cost more than the next possible energy are fixed.
+    contracted = 0
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        edges = torch.combinations(torch.arange(13))
+        pairwise = torch.randint(2, (1, len(edges)), generator=generator) * 2.0 - 1
+        unary = torch.randint(-1, 2, (1, 13), generator=generator).float() * (seed % 2)
+        model = IsingGraph(unary, edges, pairwise)
+        result, minimum = Ilp().find_map(model), enumerate_image(model).minimum()
+        assert result.status == (Status.OPTIMAL,)
+        assert result.energy.item() == minimum
+        assert minimum - 1e-4 <= result.lower_bound.item() <= minimum
+        contracted += result.stats["rounds"][0] > 0
+    assert contracted
+
+
 def test_ilp_gives_each_of_a_batch_what_it_gives_it_alone():
     model = random_graph(3, 30, 60, seed=1, clamped=0.1)
     together = Ilp().find_map(model)
