@@ -67,7 +67,8 @@ def find_map(
         method: a name in METHODS that answers "map", or "auto": for each image what is exact for it
             (graph_cut where all couplings have one sign, exact where a side is narrow), else
             strips (of a graph qpbo, and exact on what it leaves), and annealing for a better mask
-            where they prove none optimal; with `time_limit_s`, ilp goes on from there.
+            where they prove none optimal; with `time_limit_s`, and by some linear programs on small
+            sparse graphs without, ilp goes on from there.
             ``result.method`` and ``result.reason`` say which and why.
         budget: only masks with so many pixels (nodes) on, clamped ones included; an int, or a
             fraction of all of them as a float; for all images or one for each. "auto" bounds by the
