@@ -39,6 +39,9 @@ bench: $(VENV)/built
 	$(BIN)/python -m bench.swaps
 	$(BIN)/python -m bench.mask_layer
 	$(BIN)/python -m bench.amn
+	$(BIN)/python -m bench.graph_cuts
+	$(BIN)/python -m bench.graph_gibbs
+	$(BIN)/python -m bench.frustrated
 
 # Without .venv and without a registry: what must be there, CONTRIBUTING says. An editable install,
 # as Python finds the package's source here first. pytest fails where it finds no test, and third

@@ -149,17 +149,18 @@ def check_values(**tensors: Tensor) -> None:
 
 
 def check_cost(cost: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raises TypeError or ValueError unless `cost` holds positive ints, one for each pixel."""
+    """Raises TypeError or ValueError unless `cost` holds positive ints, one for each site."""
     if not isinstance(cost, Tensor) or cost.dtype.is_floating_point or cost.dtype == torch.bool:
         got = cost.dtype if isinstance(cost, Tensor) else type(cost).__name__
         raise TypeError(f"cost must be a tensor of ints; got {got}. Count in small units.")
+    site = "pixel" if len(shape) > 2 else "node"
     if tuple(cost.shape) != tuple(shape) or cost.device != device:
         raise ValueError(
             f"cost must have shape {tuple(shape)} on {device}; got {tuple(cost.shape)} on "
-            f"{cost.device}. It has one value a pixel."
+            f"{cost.device}. It has one value a {site}."
         )
     if cost.numel() and int(cost.min()) < 1:
         raise ValueError(
-            f"cost must be at least 1; got {int(cost.min())}. Scale all costs up and give pixels "
-            "that cost next to nothing 1."
+            f"cost must be at least 1; got {int(cost.min())}. Scale all costs up and give "
+            f"{site}s that cost next to nothing 1."
         )

@@ -275,7 +275,8 @@ def infer(
             if budget is not None and task in (None, "map"):
                 raise ValueError(
                     "--budget must come with a depth model, with --select, or with --task sample "
-                    f"or marginals; got --budget {budget} without. Write e.g. --select long_range."
+                    f"or marginals; got --budget {budget} without. Write e.g. --select long_range; "
+                    "the best mask of a model is mm.find_map(model, budget=...) in Python."
                 )
             settings = check_settings(
                 task=task or "map",

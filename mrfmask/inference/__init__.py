@@ -22,7 +22,8 @@ from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.ilp import Ilp
 from mrfmask.inference.kawasaki import Kawasaki
 from mrfmask.inference.mean_field import MeanField
-from mrfmask.inference.method import Answer, Method, check_no_diagonals, check_positive
+from mrfmask.inference.method import Answer, Method, check_positive
+from mrfmask.inference.on_graph import map_on_graph
 from mrfmask.inference.qpbo import Qpbo
 from mrfmask.inference.strips import Strips
 from mrfmask.ising import IsingModel
@@ -49,14 +50,14 @@ METHODS: dict[str, type[Method]] = {
 
 
 def find_map(
-    model: IsingGrid,
+    model: IsingModel,
     method: str = "auto",
     budget: Budget | None = None,
     time_limit_s: float | None = None,
     *,
     budget_new: Budget | None = None,
     at_most: bool | None = None,
-    cost: Int[Tensor, "batch height width"] | None = None,
+    cost: Int[Tensor, "batch ..."] | None = None,
     **options: Any,
 ) -> MapResult:
     """The mask of lowest energy, with a lower bound and a gap for every image.
@@ -68,15 +69,16 @@ def find_map(
             strips (of a graph qpbo, and exact on what it leaves), and annealing for a better mask
             where they prove none optimal; with `time_limit_s`, ilp goes on from there.
             ``result.method`` and ``result.reason`` say which and why.
-        budget: only masks with so many pixels on, clamped ones included; an int, or a fraction of
-            all pixels as a float; for all images or one for each. "auto" bounds by the best penalty
-            per pixel and repairs, and goes on with ilp if a time limit is given, "ilp" always.
+        budget: only masks with so many pixels (nodes) on, clamped ones included; an int, or a
+            fraction of all of them as a float; for all images or one for each. "auto" bounds by the
+            best penalty per pixel and repairs, and goes on with ilp if a time limit is given, "ilp"
+            always.
         time_limit_s: seconds a batch for methods that search (ilp); positive.
         budget_new: instead of `budget`, pixels on top of those clamped on.
         at_most: fewer pixels than the budget will do, too. Default: no, or with `cost` yes.
-        cost: what each pixel costs, ints of at least 1. The budget is then in its units, ints, and
-            the pixels on cost at most that, clamped ones included: there may be no mask that costs
-            just so much.
+        cost: what each pixel (node) costs, ints of at least 1. The budget is then in its units,
+            ints, and the pixels on cost at most that, clamped ones included: there may be no mask
+            that costs just so much.
         **options: of the method, e.g. ``tie="max"`` for graph_cut; see METHODS[method].
 
     Raises:
@@ -95,9 +97,14 @@ def find_map(
         tensor([[[ True, False]]])
     """
     if budget is not None or budget_new is not None:
-        Annealing().check_model(model)
-        check_no_diagonals(model, "a budget")
+        Qpbo().check_model(model)
         limit = budget_limit(model, budget, budget_new, cost, at_most)
+        if isinstance(model, IsingGrid) and model.has_diagonals:
+            limit = limit.on_graph()
+            return map_on_graph(
+                lambda graph: _find_map_in_budget(graph, method, limit, time_limit_s, options),
+                model,
+            )
         return _find_map_in_budget(model, method, limit, time_limit_s, options)
     for name, value in (("at_most", at_most or None), ("cost", cost)):
         if value is not None:
@@ -118,7 +125,7 @@ def find_map(
 
 
 def _find_map_in_budget(
-    model: IsingGrid,
+    model: IsingModel,
     method: str,
     limit: Limit,
     time_limit_s: float | None,
@@ -217,8 +224,9 @@ def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:
     """The named method with these options, if it exists, has them and gives this answer."""
     able = [n for n, method in METHODS.items() if answer in method.answers]
     if name not in METHODS:
+        names = ["auto", *able] if answer == "map" else able
         raise ValueError(
-            f"method must be one of {', '.join(able)}; got {name!r}. mm.METHODS lists them."
+            f"method must be one of {', '.join(names)}; got {name!r}. mm.METHODS lists them."
         )
     if name not in able:
         raise ValueError(

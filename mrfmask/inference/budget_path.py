@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mrfmask import ops
-from mrfmask.inference.method import check_no_diagonals
+from mrfmask.inference.method import check_grid
 from mrfmask.inference.path_proof import PathProof
 from mrfmask.model import IsingGrid
 from mrfmask.powers_of_two import power_of_two
@@ -123,12 +123,7 @@ def _sum_from_zero(steps: Tensor) -> Tensor:
 
 
 def _check(model: IsingGrid) -> None:
-    if not isinstance(model, IsingGrid):
-        raise TypeError(
-            f"model must be an IsingGrid; got {type(model).__name__}. "
-            "Build one from potentials or load_model(path)."
-        )
-    check_no_diagonals(model, "budget_path")
+    check_grid(model, "budget_path")
     if model.device.type not in ("cpu", "cuda"):
         raise RuntimeError(
             f"model must be on cpu or cuda for budget_path; got {model.device}. "

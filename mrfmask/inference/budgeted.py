@@ -7,9 +7,11 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask import ops
+from mrfmask.graph import IsingGraph
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.auto import find_map_auto, merge_results
 from mrfmask.inference.budget import Limit, penalised
+from mrfmask.inference.budgeted_graph import find_graph_map_at_limit
 from mrfmask.inference.graph_cut import cuttable_images
 from mrfmask.inference.lagrange import (
     Dual,
@@ -18,18 +20,21 @@ from mrfmask.inference.lagrange import (
     dual_by_strips,
 )
 from mrfmask.inference.strips import proven_status
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
 
 
-def find_map_in_limit(model: IsingGrid, limit: Limit) -> MapResult:
+def find_map_in_limit(model: IsingModel, limit: Limit) -> MapResult:
     r"""A mask of low energy within the limit, and a bound on all such masks.
 
     With `at_most`, images whose best mask keeps the limit keep that mask. For the others its
     penalty is not negative, so that bounds for just the amount hold for less, too.
     """
+    graph = isinstance(model, IsingGraph)
+    find_map_at_limit = find_graph_map_at_limit if graph else _find_map_at_limit
     if not limit.at_most and len(model):
-        return _find_map_at_limit(model, limit)
+        return find_map_at_limit(model, limit)
     best = find_map_auto(model, None)
     enough = limit.allows(best.mask)
     if enough.all():
@@ -37,7 +42,7 @@ def find_map_in_limit(model: IsingGrid, limit: Limit) -> MapResult:
     parts = []
     for images, solve in (
         (enough, lambda part, _: find_map_auto(part, None)),
-        (~enough, _find_map_at_limit),
+        (~enough, find_map_at_limit),
     ):
         index = images.nonzero().flatten()
         if len(index):

@@ -6,16 +6,20 @@ import time
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from mrfmask.graph import IsingGraph
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.ilp import Ilp
+from mrfmask.inference.lagrange_graph import advantage_in_limit
 from mrfmask.inference.strips import strip_dual, sweeps_within
-from mrfmask.model import IsingGrid
+from mrfmask.ising import IsingModel
 from mrfmask.result import MapResult, Status
 
 
 def close_by_ilp(
-    model: IsingGrid,
+    model: IsingModel,
     found: MapResult,
     limit: Limit | None,
     time_limit_s: float | None,
@@ -23,8 +27,9 @@ def close_by_ilp(
 ) -> MapResult:
     """Goes on from a mask and a bound with an integer program, for images not yet proven.
 
-    Pixels that no better mask can have otherwise, by `strip_dual`, are taken out first. The program
-    starts from the mask; the best of all bounds stays.
+    Sites that no better mask can have otherwise, by `strip_dual`, or on a graph by
+    `advantage_in_limit`, are taken out first. The program starts from the mask; the best of all
+    bounds stays.
     """
     began = time.monotonic()
     open_images = [b for b, s in enumerate(found.status) if s is not Status.OPTIMAL]
@@ -34,10 +39,10 @@ def close_by_ilp(
     if open_images:
         index = torch.tensor(open_images, device=model.device)
         wanted = None if limit is None else limit[index]
-        dual = strip_dual(model[index], wanted, sweeps=sweeps_within(time_limit_s, model[index]))
-        gap = found.energy[index] - dual.lower_bound
-        settled[index] = (dual.advantage.abs() > gap[:, None, None]) & ~model.clamped[index]
-        bound[index] = torch.maximum(bound[index], dual.lower_bound)
+        proven, advantage = _advantage(model[index], wanted, time_limit_s)
+        gap = (found.energy[index] - proven).reshape(-1, *[1] * (mask.dim() - 1))
+        settled[index] = (advantage.abs() > gap) & ~model.clamped[index]
+        bound[index] = torch.maximum(bound[index], proven)
     for done, b in enumerate(open_images):
         one = slice(b, b + 1)
         part = model[one]
@@ -68,5 +73,15 @@ def close_by_ilp(
         status=tuple(status),
         method="ilp",
         certificate=None,
-        stats={**found.stats, "settled": settled.sum(dim=(1, 2))},
+        stats={**found.stats, "settled": settled.flatten(1).sum(dim=1)},
     )
+
+
+def _advantage(
+    model: IsingModel, limit: Limit | None, time_limit_s: float | None
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch ..."]]:
+    """A lower bound, and what masks with another state of a site have more, as in StripDual."""
+    if isinstance(model, IsingGraph):
+        return advantage_in_limit(model, limit)
+    dual = strip_dual(model, limit, sweeps=sweeps_within(time_limit_s, model))
+    return dual.lower_bound, dual.advantage

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from mrfmask.inference.budget import Limit, penalised
 from mrfmask.inference.budget_path import budget_path
-from mrfmask.inference.flow_certificate import FlowCertificate
 from mrfmask.inference.graph_cut import GraphCut
 from mrfmask.inference.strips import strip_dual
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
+from mrfmask.result import Certificate
 
 # Cuts for one image at most; ten are usual, and every further one is a valid bound all the same.
 MOST_CUTS = 100
@@ -25,18 +26,18 @@ class Dual:
     """What the best penalty of every image gives.
 
     Attributes:
-        penalty: (batch,) energy per pixel on, or per unit of cost.
+        penalty: (batch,) energy per site on, or per unit of cost.
         lower_bound: (batch,) of the energy of every mask that keeps the limit.
-        fewer: (batch, height, width), a mask that comes to at most the amount.
+        fewer: (batch, *sites), a mask that comes to at most the amount.
         more: a mask that comes to at least that, if any does. Both minimise the penalised energy
             where the bound came from cuts.
-        certificate: proves the bound, where it came from cuts.
+        certificate: proves the bound, where it came from cuts or roof duality.
     """
 
     penalty: Float[Tensor, " batch"]
     lower_bound: Float[Tensor, " batch"]
-    fewer: Bool[Tensor, "batch height width"]
-    more: Bool[Tensor, "batch height width"]
+    fewer: Bool[Tensor, "batch ..."]
+    more: Bool[Tensor, "batch ..."]
     certificate: PenaltyCertificate | None = None
 
 
@@ -46,13 +47,13 @@ class PenaltyCertificate:
 
     penalty: Float[Tensor, " batch"]
     limit: Limit
-    cut: FlowCertificate
-    cut_mask: Bool[Tensor, "batch height width"]
+    cut: Certificate
+    cut_mask: Bool[Tensor, "batch ..."]
 
     def proves(
         self,
         model: Any,
-        mask: Bool[Tensor, "batch height width"],
+        mask: Bool[Tensor, "batch ..."],
         lower_bound: Float[Tensor, " batch"],
     ) -> bool:
         """True if the mask keeps the limit and the flow proves the bound."""
@@ -65,8 +66,8 @@ class PenaltyCertificate:
 
 
 def extreme_masks(
-    model: IsingGrid,
-) -> tuple[Bool[Tensor, "batch height width"], Bool[Tensor, "batch height width"]]:
+    model: IsingModel,
+) -> tuple[Bool[Tensor, "batch ..."], Bool[Tensor, "batch ..."]]:
     """The masks with the fewest and the most pixels on that clamps allow."""
     on = model.clamped & (model.unary > 0)
     return on, on | ~model.clamped

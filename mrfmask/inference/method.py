@@ -81,6 +81,16 @@ class Method:
             )
 
 
+def check_grid(model: IsingModel, user: str) -> None:
+    """Raises unless the model is a grid without diagonals, which is all that `user` takes."""
+    if not isinstance(model, IsingGrid):
+        raise TypeError(
+            f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials or "
+            "load_model(path)."
+        )
+    check_no_diagonals(model, user)
+
+
 def check_no_diagonals(model: IsingModel, user: str) -> None:
     """Raises if the model is a grid with diagonals, which `user` would otherwise leave out."""
     if isinstance(model, IsingGrid) and model.has_diagonals:

@@ -12,6 +12,7 @@ from torch import Tensor
 from mrfmask import ops
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.method import Method, check_count, check_no_diagonals
+from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import ROUNDING, MapResult, Status
 
@@ -173,12 +174,12 @@ class Strips(Method):
 
 
 def proven_status(
-    model: IsingGrid, energy: Float[Tensor, " batch"], lower_bound: Float[Tensor, " batch"]
+    model: IsingModel, energy: Float[Tensor, " batch"], lower_bound: Float[Tensor, " batch"]
 ) -> tuple[Status, ...]:
     """OPTIMAL where a bound is as high as the energy but for rounding, else HEURISTIC."""
     finite = torch.where(model.clamped, 0.0, model.unary)
-    terms = (finite, model.right, model.down)
-    size = sum(t.detach().abs().double().sum(dim=(1, 2)) for t in terms)
+    terms = (finite, *model.couplings.values())
+    size = sum(t.detach().abs().double().flatten(1).sum(dim=1) for t in terms)
     proven = energy - lower_bound <= ROUNDING * (size + model.constant.detach().abs())
     return tuple(Status.OPTIMAL if p else Status.HEURISTIC for p in proven.tolist())
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mrfmask.inference import find_map
 from mrfmask.inference.budget import Budget, budget_limit, check_budget
-from mrfmask.inference.method import check_count, check_no_diagonals, check_positive
+from mrfmask.inference.method import check_count, check_grid, check_positive
 from mrfmask.inference.seeds import LARGEST_SEED
 from mrfmask.model import IsingGrid
 from mrfmask.nn.estimators import ESTIMATORS, Draw, Estimator
@@ -134,12 +134,7 @@ class MaskLayer(nn.Module):
         Args:
             model: a batch of models; gradients go to its potentials.
         """
-        if not isinstance(model, IsingGrid):
-            raise TypeError(
-                f"model must be an IsingGrid; got {type(model).__name__}. Build one from "
-                "potentials."
-            )
-        check_no_diagonals(model, "MaskLayer")
+        check_grid(model, "MaskLayer")
         counts = None if self.budget is None else budget_limit(model, self.budget, None).amount
         if not self.training:
             return find_map(model, budget=counts).mask.to(model.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mrfmask.inference.mean_field import MeanField
-from mrfmask.inference.method import check_no_diagonals
+from mrfmask.inference.method import check_grid
 from mrfmask.inference.neighbours import neighbour_sum
 from mrfmask.model import IsingGrid
 
@@ -61,8 +61,8 @@ def mean_field_logits(
         "Graphical models, exponential families, and variational inference", 2008, section 5.
     """
     method = MeanField(beta=beta, max_sweeps=max_sweeps, tolerance=tolerance)
+    check_grid(model, "mean_field_logits")
     method.check_model(model)
-    check_no_diagonals(model, "mean_field_logits")
     logits = _FixedPoint.apply(model.unary, model.right, model.down, model, method)
     clamp = torch.where(model.unary.detach() > 0, torch.inf, -torch.inf).to(logits.dtype)
     return torch.where(model.clamped, clamp, logits)

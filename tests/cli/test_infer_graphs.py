@@ -161,6 +161,10 @@ def test_options_that_graphs_have_no_use_for_are_refused(uai, tmp_path):
             ("infer", uai, "--select", "long_range", "--budget", "2%"),
             f"INPUT must be pixels for --select; got {uai}, a model on a graph. `mrfmask infer`",
         ),
+        (
+            ("infer", uai, "--budget", "2"),
+            "--budget must come with a depth model, with --select, or with --task sample or",
+        ),
         (("infer", uai, "--size", "3x4"), "--size must come with a picture; got files of pot"),
         (("infer", uai, "--potentials", "edge"), "--potentials must come with a picture; got"),
         (

@@ -76,9 +76,6 @@ def test_a_negative_diagonal_is_seen_by_accepts(name):
 
 TARGET = torch.ones(1, 3, 3, dtype=torch.bool)
 REFUSING = {
-    "budget": lambda m: mm.find_map(m, budget=3),
-    "budget of ilp": lambda m: mm.find_map(m, "ilp", budget=3),
-    "new budget": lambda m: mm.find_map(m, budget_new=3),
     "sample": lambda m: mm.sample(m, budget=3),
     "budget_path": mm.budget_path,
     "logits": mean_field_logits,
@@ -262,3 +259,17 @@ def test_auto_finds_the_minimum(signs, periodic):
     assert result.verify(model)
     # A cut proves associative ones of any size.
     assert (result.method == "graph_cut") == (signs == "associative")
+
+
+def test_bounds_and_min_marginals_see_diagonals():
+    model = random_grid(1, 3, 3, coupling=0.4, diagonals=True)
+    table = enumerate_image(model)
+    _, log_partition = table.probabilities(1.0)
+    bounds = mm.log_partition_bounds(model)
+    assert bounds.lower.item() <= log_partition <= bounds.upper.item()
+    assert bounds.upper.item() - bounds.lower.item() < 0.5
+    found = mm.min_marginals(model).energies[0]
+    states = table.masks.reshape(len(table.masks), -1)
+    for site, (off, on) in enumerate(found.tolist()):
+        assert off == pytest.approx(table.energies[~states[:, site]].min(), abs=1e-5)
+        assert on == pytest.approx(table.energies[states[:, site]].min(), abs=1e-5)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mrfmask.checks import check_mask
-from mrfmask.inference.method import check_choice, check_no_diagonals
+from mrfmask.inference.method import check_choice, check_grid
 from mrfmask.model import IsingGrid
 
 
@@ -82,11 +82,7 @@ def check_example(
     model: IsingGrid, target: Tensor, weights: Tensor | None
 ) -> Float[Tensor, "batch height width"]:
     """The weights in float64, ones if None, if model, target and weights fit; else raises."""
-    if not isinstance(model, IsingGrid):
-        raise TypeError(
-            f"model must be an IsingGrid; got {type(model).__name__}. Build one from potentials."
-        )
-    check_no_diagonals(model, "losses")
+    check_grid(model, "losses")
     if len(model) == 0:
         raise ValueError("model must hold at least one image; got an empty batch. Leave it out.")
     check_mask("target", target, model.shape, model.device)
