@@ -225,8 +225,9 @@ def make_method(name: str, answer: Answer, options: dict[str, Any]) -> Method:
     """The named method with these options, if it exists, has them and gives this answer."""
     able = [n for n, method in METHODS.items() if answer in method.answers]
     if name not in METHODS:
+        names = ["auto", *able] if answer == "map" else able
         raise ValueError(
-            f"method must be one of {', '.join(able)}; got {name!r}. mm.METHODS lists them."
+            f"method must be one of {', '.join(names)}; got {name!r}. mm.METHODS lists them."
         )
     if name not in able:
         raise ValueError(
