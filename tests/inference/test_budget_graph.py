@@ -143,6 +143,10 @@ def test_the_bound_is_the_best_of_all_penalties(model, data):
     for penalty in torch.linspace(-9, 9, 13, dtype=torch.float64):
         other = mm.Qpbo().find_map(penalised(model, penalty[None], limit))
         assert other.lower_bound.item() <= best + size
+    for solve in (by_elimination, by_roof):
+        fewer = dual_on_graph(model, Limit(amount=limit.amount, at_most=True), solve)
+        assert fewer.penalty.item() >= 0
+        assert fewer.lower_bound.item() <= lowest[: count + 1].min() + size
 
 
 @pytest.mark.parametrize("signs", ["associative", "repulsive", "any"])
