@@ -53,9 +53,10 @@ def heaviest_forest(pairs: Pairs, weight: Float[np.ndarray, " pairs"]) -> Forest
 def components(pairs: Pairs, wanted: Bool[np.ndarray, " pairs"]) -> Int[np.ndarray, " nodes"]:
     """Of every node the number of its component, over the wanted pairs alone."""
     used = np.zeros(len(wanted), dtype=np.bool_)
-    order, parent, _ = _grow(np.flatnonzero(wanted), pairs.first, pairs.second, *pairs.rows, used)
+    forest = empty_forest(pairs.nodes)
+    _grow(np.flatnonzero(wanted), pairs.first, pairs.second, *pairs.rows, used, *forest)
     number = np.empty(pairs.nodes, dtype=np.int64)
-    number[order] = np.cumsum(parent[order] < 0) - 1
+    number[forest.order] = np.cumsum(forest.parent[forest.order] < 0) - 1
     return number
 
 
