@@ -175,7 +175,8 @@ class ArcGraph {
   void find_tiles();
   template <typename Poll>
   void wave_over(int32_t begin, int32_t end, int most, Poll& poll);
-  int32_t measure_distances(int32_t begin, int32_t end);
+  template <typename Poll>
+  int32_t measure_distances(int32_t begin, int32_t end, Poll& poll);
   int32_t move_down(int32_t reached);
 
   std::vector<GraphArc<Capacity>> arcs_;
@@ -293,9 +294,8 @@ void ArcGraph<Scalar>::wave_over(int32_t begin, int32_t end, int most, Poll& pol
   if (tiles_.empty()) find_tiles();
   order_.resize(static_cast<size_t>(size_) + 1);
   for (int wave = 0; wave < most; ++wave) {
-    const int32_t reached = measure_distances(begin, end);
+    const int32_t reached = measure_distances(begin, end, poll);
     const int32_t moved = move_down(reached);
-    poll(reached);
     if (moved <= kFewMoves) break;
   }
 }
@@ -305,7 +305,8 @@ void ArcGraph<Scalar>::wave_over(int32_t begin, int32_t end, int most, Poll& pol
 // written to the end of the queue, which moves on only past new ones. What the next nodes need is
 // fetched ahead: they may lie anywhere.
 template <typename Scalar>
-int32_t ArcGraph<Scalar>::measure_distances(int32_t begin, int32_t end) {
+template <typename Poll>
+int32_t ArcGraph<Scalar>::measure_distances(int32_t begin, int32_t end, Poll& poll) {
   constexpr int32_t kAhead = 8;
   int32_t* queue = order_.data();
   int32_t reached = 0;
@@ -329,6 +330,7 @@ int32_t ArcGraph<Scalar>::measure_distances(int32_t begin, int32_t end) {
       queue[reached] = arcs_[a].head;
       reached += fresh;
     }
+    poll(1 + (stop - node.first));
   }
   return reached;
 }

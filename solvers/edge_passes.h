@@ -69,7 +69,7 @@ class EdgePasses {
   template <bool kUp, bool kTurned, typename Poll>
   void pass(Poll& poll);
   template <bool kUp, bool kTurned>
-  void spread(int32_t v);
+  int32_t spread(int32_t v);
 
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
@@ -191,21 +191,20 @@ void EdgePasses<Capacity>::pass(Poll& poll) {
     const size_t b = kUp ? i : count - 1 - i;
     const int32_t begin = blocks_[b], end = blocks_[b + 1];
     if (kUp != kTurned) {
-      for (int32_t v = begin; v < end; ++v) spread<kUp, kTurned>(v);
+      for (int32_t v = begin; v < end; ++v) poll(1 + spread<kUp, kTurned>(v));
     } else {
-      for (int32_t v = end; v-- > begin;) spread<kUp, kTurned>(v);
+      for (int32_t v = end; v-- > begin;) poll(1 + spread<kUp, kTurned>(v));
     }
-    poll(end - begin);
   }
 }
 
 // First equal shares for all later nodes, then what is left to whoever takes it: flow that is
-// spread over all paths meets more of its kind's opposite.
+// spread over all paths meets more of its kind's opposite. Returns how many edges that were.
 template <typename Capacity>
 template <bool kUp, bool kTurned>
-void EdgePasses<Capacity>::spread(int32_t v) {
+int32_t EdgePasses<Capacity>::spread(int32_t v) {
   Capacity held = excess_[v];
-  if (held == 0) return;
+  if (held == 0) return 0;
   const Node& node = nodes_[v];
   const Node& next = (&node)[1];
   const int32_t no_ups = kUp ? next.up : node.up, no_downs = kUp ? next.down : node.down;
@@ -233,13 +232,14 @@ void EdgePasses<Capacity>::spread(int32_t v) {
     }
   };
   const int32_t later = (up_end - up) + (down_end - down);
-  if (later == 0) return;
+  if (later == 0) return 0;
   if (later > 1) {
     const Capacity share = held / later;
     send_all([share] { return share; });
   }
   if (held != 0) send_all([&held] { return held; });
   excess_[v] = held;
+  return later;
 }
 
 }  // namespace mrfmask

@@ -13,7 +13,11 @@ WHOLE = 1e-6
 
 
 def odd_cycles(
-    graph: Adjacency, z: Float[np.ndarray, " edges"], least: float, hop: float = 0.0
+    graph: Adjacency,
+    z: Float[np.ndarray, " edges"],
+    least: float,
+    hop: float = 0.0,
+    stop: Bool[np.ndarray, " one"] | None = None,
 ) -> tuple[Int[np.ndarray, " cycles+1"], Int[np.ndarray, " entries"], Bool[np.ndarray, " entries"]]:
     """Chordless cycles whose inequality `z` violates by more than `least`, at most one a node.
 
@@ -28,6 +32,7 @@ def odd_cycles(
         least: violation that counts, > 0.
         hop: added to the length of each edge: leads to short cycles, and away from the others. 0
             finds an inequality if there is one.
+        stop: another thread sets it to have what was found so far. None: never.
 
     Returns:
         Where each cycle's entries begin; the entries' edges; whether these are in F.
@@ -35,11 +40,12 @@ def odd_cycles(
     Reference:
         Barahona and Mahjoub, "On the cut polytope", Mathematical Programming 1986.
     """
-    return _odd_cycles(graph.start, graph.node, graph.edge, z, least, hop)
+    stop = np.zeros(1, dtype=np.bool_) if stop is None else stop
+    return _odd_cycles(graph.start, graph.node, graph.edge, z, least, hop, stop)
 
 
 @compiled
-def _odd_cycles(start, node, edge, z, least, hop):
+def _odd_cycles(start, node, edge, z, least, hop, stop):
     nodes = len(start) - 1
     fractional = np.full(nodes, hop > 0)
     for v in range(nodes):
@@ -63,6 +69,8 @@ def _odd_cycles(start, node, edge, z, least, hop):
     # A violated cycle has a fractional edge, or lies in a component of whole edges.
     for phase in range(2):
         for root in range(nodes):
+            if stop[0]:
+                break
             if phase == 0 and not fractional[root]:
                 continue
             if phase == 1 and (removed[root] or seen[root]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from mrfmask.graphs.adjacency import Adjacency, adjacency
 from mrfmask.graphs.threads import in_thread
@@ -151,7 +152,7 @@ def relax(
             if lp.bound - earlier < STALLED_SHARE * (value - earlier):
                 break
             earlier = lp.bound
-        cycles = _violated(lp, None if balanced else graph)
+        cycles = _violated(lp, None if balanced else graph, deadline)
         tally.cuts += len(cycles)
         lp.add(cycles)
         ended = not len(cycles)
@@ -175,22 +176,40 @@ def energy_step(form: CutForm) -> float:
     return float(np.gcd.reduce(np.rint(units).astype(np.int64), initial=0)) * FINEST_STEP
 
 
-def _violated(lp: CutLp, graph: Adjacency | None) -> Cycles:
+def _violated(lp: CutLp, graph: Adjacency | None, deadline: float) -> Cycles:
     """Inequalities that the solution violates: large violations, or any if there are few.
 
     Without a graph, which is for forms without frustrated cycles, those with the root only.
     """
-    from mrfmask.graphs.odd_cycles import odd_cycles
-
     form = lp.form
     triangles = violated_triangles(form, lp.z, SMALL) if lp.rooted else NONE
     if graph is None:
         return triangles
     z = lp.z[: len(form.pairs)]
-    cycles = Cycles(*in_thread(lambda: odd_cycles(graph, z, LARGE, HOP)))
+    cycles = _cycles_until(deadline, graph, z, LARGE, HOP)
     if not len(cycles) and len(triangles) < FEW:
-        cycles = Cycles(*in_thread(lambda: odd_cycles(graph, z, SMALL)))
+        cycles = _cycles_until(deadline, graph, z, SMALL, 0.0)
     return triangles.join(cycles.distinct())
+
+
+def _cycles_until(
+    deadline: float, graph: Adjacency, z: Float[np.ndarray, " edges"], least: float, hop: float
+) -> Cycles:
+    """What `odd_cycles` finds in time."""
+    from mrfmask.graphs.odd_cycles import odd_cycles
+
+    stop = np.zeros(1, dtype=np.bool_)
+    timer = None
+    if deadline < math.inf:
+        timer = threading.Timer(max(deadline - time.monotonic(), 0.0), stop.fill, [True])
+        timer.start()
+    try:
+        found = in_thread(lambda: odd_cycles(graph, z, least, hop, stop), lambda: stop.fill(True))
+    finally:
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+    return Cycles(*found)
 
 
 def _rounded(lp: CutLp, graph: Adjacency) -> Bool[np.ndarray, " nodes"]:

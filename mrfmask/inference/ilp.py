@@ -13,6 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrfmask.checks import check_mask
+from mrfmask.graph import IsingGraph
 from mrfmask.inference.annealing import Annealing
 from mrfmask.inference.budget import Limit
 from mrfmask.inference.cut_form import CutForm, FreeForm
@@ -23,6 +24,7 @@ from mrfmask.inference.ilp_highs import DUAL_TOLERANCE
 from mrfmask.inference.ilp_program import Program, failure, make_solver, run_highs, run_other
 from mrfmask.inference.method import Method, check_count, check_positive
 from mrfmask.inference.quick_bound import quick_bound
+from mrfmask.inference.roof_dual import roof_dual
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import MapResult, Status
@@ -43,7 +45,7 @@ LP_SHARE = 0.5
 
 # What stats tell of each image, beside the solver: sites that roof duality settled, variables and
 # constraints of the largest program, inequalities found and linear programs solved. "bound" is who
-# proved the lower bound: "solver", "strips" or "terms" (quick_bound). "rounding" is what was taken
+# proved the lower bound: "solver", "strips" or "terms" (roof duality). "rounding" is what was taken
 # off "solver_bound" for tolerances.
 FACTS = (
     *("settled", "variables", "constraints", "cuts", "rounds"),
@@ -211,6 +213,13 @@ def _solve_image(
         found, status = _whole_program(form.cut, known, deadline, solver, side, tally)
     mask = form.mask(found.y)
     energy = float(model.energy(mask).detach())
+    quick = None
+    if status is not Status.OPTIMAL:
+        quick = _quick(model)
+        if limit is None and quick.mask is not None:
+            other_energy = float(model.energy(quick.mask).detach())
+            if other_energy < energy:
+                mask, energy = quick.mask, other_energy
     # The bound may be too high by `rounding`; an accepted solution, by `excess`.
     rounding = tally.tolerance / form.scale + form.precision
     excess = rounding + INTEGER_TOLERANCE * form.weight
@@ -218,9 +227,8 @@ def _solve_image(
     if solver_bound > energy + excess:
         raise failure(solver, f"the bound {solver_bound} for a mask of energy {energy}")
     bound, prover = min(solver_bound, energy) - rounding, "solver"
-    if status is not Status.OPTIMAL:
-        other = "strips" if isinstance(model, IsingGrid) else "terms"
-        bound, prover = max((bound, prover), (float(quick_bound(model)), other))
+    if quick is not None:
+        bound, prover = max((bound, prover), (quick.bound, quick.prover))
     seconds = time.monotonic() - began
     work = (tally.settled, tally.variables, tally.constraints, tally.cuts, tally.rounds)
     facts = (*work, seconds, prover)
@@ -230,6 +238,21 @@ def _solve_image(
         status=status,
         facts=dict(zip(FACTS, (*facts, solver_bound, rounding), strict=True)),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Quick:
+    bound: float
+    prover: str
+    mask: Bool[Tensor, "1 ..."] | None
+
+
+def _quick(model: IsingModel) -> _Quick:
+    """What is known without a program: of a graph its roof dual, on 64-bit integers like qpbo's."""
+    if isinstance(model, IsingGraph):
+        dual = roof_dual(model)
+        return _Quick(bound=float(dual.lower_bound), prover="terms", mask=dual.mask)
+    return _Quick(bound=float(quick_bound(model)), prover="strips", mask=None)
 
 
 def _side_row(form: FreeForm, limit: Limit) -> SideRow:

@@ -15,6 +15,7 @@ from oracles import energy_of, enumerate_image
 from mrfmask.graph import IsingGraph
 from mrfmask.inference.exact import Exact
 from mrfmask.inference.ilp import FACTS, Ilp
+from mrfmask.inference.qpbo import Qpbo
 from mrfmask.model import IsingGrid
 from mrfmask.result import Status
 
@@ -187,3 +188,13 @@ def test_ilp_of_a_graph_is_that_of_the_grid():
     first, second = Ilp().find_map(grid), Ilp().find_map(graph)
     assert torch.equal(first.mask.flatten(1), second.mask)
     assert np.isclose(first.lower_bound.item(), second.lower_bound.item(), rtol=1e-12)
+
+
+def test_ilp_is_no_worse_than_roof_duality_when_there_is_no_time():
+    model = random_graph(2, 400, 1200)
+    dual = Qpbo().find_map(model)
+    result = Ilp(time_limit_s=1e-4).find_map(model)
+    assert result.status == (Status.TIME_LIMIT,) * 2
+    assert (result.lower_bound >= dual.lower_bound).all()
+    assert (result.energy <= dual.energy).all()
+    assert result.stats["bound"] == ("terms",) * 2

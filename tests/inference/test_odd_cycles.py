@@ -252,3 +252,10 @@ def test_energy_step_of_a_torus_is_that_of_two_couplings():
     form = FreeForm(model).cut
     assert set(np.abs(form.weight).tolist()) == {512.0}
     assert energy_step(form) == 1024
+
+
+def test_odd_cycles_end_when_told_to_stop():
+    triangle = adjacency(torch.tensor([[0, 1], [1, 2], [0, 2]]), 3)
+    z = np.ones(3)
+    assert len(Cycles(*odd_cycles(triangle, z, LEAST))) == 1
+    assert len(Cycles(*odd_cycles(triangle, z, LEAST, stop=np.ones(1, dtype=bool)))) == 0

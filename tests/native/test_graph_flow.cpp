@@ -268,6 +268,18 @@ void test_long_runs_poll_and_stop() {
   }
 }
 
+// A pair of passes goes through all edges twice, 1.4 million: it is they that count, not the nodes.
+void test_dense_graphs_poll_as_often_as_they_have_edges() {
+  Problem<int32_t> p{"dense"};
+  const int64_t nodes = 1200;
+  for (int64_t v = 0; v < nodes; ++v) {
+    p.terminal.push_back(static_cast<int32_t>(uniform(-9, 9)));
+    for (int64_t u = 0; u < v; ++u) p.join(u, v, 1);
+  }
+  GraphMaxFlow<int32_t> solver = p.solver();
+  CHECK(solve_and_prove(p, solver).polls >= 8, p.name);
+}
+
 }  // namespace
 
 int main() {
@@ -278,6 +290,7 @@ int main() {
   test_large_graphs_are_proved<int32_t>();
   test_large_graphs_are_proved<int64_t>();
   test_long_runs_poll_and_stop();
+  test_dense_graphs_poll_as_often_as_they_have_edges();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
