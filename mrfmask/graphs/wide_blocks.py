@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -42,9 +44,23 @@ def wide_blocks(
 def _touching(pairs: Pairs, lost: Int[np.ndarray, " lost"]) -> list[int]:
     """Few nodes that touch all of these pairs: the one that touches most of what is left."""
     ends = np.stack([pairs.first[lost], pairs.second[lost]], axis=1)
+    near: dict[int, list[int]] = {}
+    for a, b in ends.tolist():
+        near.setdefault(a, []).append(b)
+        near.setdefault(b, []).append(a)
+    left = {v: len(others) for v, others in near.items()}
+    heap = [(-count, v) for v, count in left.items()]
+    heapq.heapify(heap)
     chosen = []
-    while len(ends):
-        v = int(np.bincount(ends.flatten()).argmax())
+    while heap:
+        count, v = heapq.heappop(heap)
+        if left.get(v) != -count:  # it was chosen, or touches less by now
+            continue
         chosen.append(v)
-        ends = ends[(ends != v).all(axis=1)]
+        del left[v]
+        for u in near[v]:
+            if u in left:
+                left[u] -= 1
+                if left[u]:
+                    heapq.heappush(heap, (-left[u], u))
     return chosen

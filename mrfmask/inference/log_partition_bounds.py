@@ -16,7 +16,7 @@ from mrfmask.graphs.pairs import pairs_of
 from mrfmask.inference.belief_propagation import BeliefPropagation
 from mrfmask.inference.conditioned import condition
 from mrfmask.inference.method import check_count, check_positive
-from mrfmask.inference.strips import strip_dual
+from mrfmask.inference.strips import FEW_ROWS, MOST_SWEEPS, WIDE_ROWS, strip_dual
 from mrfmask.ising import IsingModel
 from mrfmask.model import IsingGrid
 from mrfmask.result import ROUNDING, Status
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mrfmask.inference.upper_bound import UpperBound
 
 MOST_WIDTH = 20
+# By default: sweeps, and the pairs or entries of tables that they go through at most, some minutes.
+USUAL_SWEEPS, LEAST_SWEEPS = 5000, 20
+PAIRS_IN_ALL, ENTRIES_IN_ALL = 2**26, 2**33
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +57,7 @@ class LogPartitionBounds:
 def log_partition_bounds(
     model: IsingModel,
     beta: float = 1.0,
-    max_sweeps: int = 5000,
+    max_sweeps: int | None = None,
     tolerance: float = 1e-2,
     width: int | None = None,
 ) -> LogPartitionBounds:
@@ -77,12 +80,16 @@ def log_partition_bounds(
     Args:
         model: IsingGrid or IsingGraph on the CPU, any signs, clamps, diagonals or boundaries.
         beta: inverse temperature, positive.
-        max_sweeps: of messages, for the upper bound of each model, and as many evaluations of its
-            subgraphs; at least 1.
+        max_sweeps: of messages for each upper bound, and as many evaluations of subgraphs, sweeps
+            of strips, and sweeps from every start of a lower bound; at least 1. By default 5000,
+            on large models as many as go over 2^26 pairs, and subgraphs over 2^33 table entries,
+            but 20 at least: two minutes of a core for a grid of 375 x 1242.
         tolerance: nats; a round that gains less than this is the last. Positive.
         width: nodes that a table of a subgraph ranges over, 1..20; 1 is forests alone. Time and
             memory double with each, 8 bytes * nodes * 2^width at most. By default 10, on more than
-            2^14 nodes as much less as keeps the tables to 128 MiB.
+            2^14 nodes as much less as keeps the tables to 128 MiB; models of more than 20,000 pairs
+            keep to forests, but where such tables do for the whole model. If it is given they do
+            not: to choose each of the subgraphs then takes about 0.1 ms a pair.
 
     Raises:
         TypeError, ValueError: an argument is of another kind or outside its range.
@@ -107,15 +114,23 @@ def log_partition_bounds(
     graph = model.as_graph() if isinstance(model, IsingGrid) else model
     # What belief propagation takes, and where.
     BeliefPropagation(beta=beta).check_model(graph)
-    check_count("max_sweeps", max_sweeps, least=1)
+    if max_sweeps is not None:
+        check_count("max_sweeps", max_sweeps, least=1)
     check_positive("tolerance", tolerance)
     if width is not None:
         check_count("width", width, least=1, most=MOST_WIDTH)
     from mrfmask.graphs.threads import each_item
     from mrfmask.inference.lower_bound import bethe_bound, evidence_bound
     from mrfmask.inference.upper_bound import cooled, upper_bound
-    from mrfmask.inference.wide_bound import cover_of, exact_bound, usual_width, widened
+    from mrfmask.inference.wide_bound import (
+        MOST_PAIRS,
+        cover_of,
+        exact_bound,
+        usual_width,
+        widened,
+    )
     from mrfmask.inference.wide_evidence import wide_evidence
+    from mrfmask.inference.wide_part import WidePart
 
     pairs = pairs_of(graph.edges, graph.shape[1])
     given = condition(graph, pairs, beta)
@@ -128,6 +143,8 @@ def log_partition_bounds(
     )
     sign = np.where(turned.numpy(), -1.0, 1.0)
     bits = usual_width(pairs.nodes) if width is None else width
+    many = len(pairs.first) > MOST_PAIRS
+    sweeps = max_sweeps or _sweeps(PAIRS_IN_ALL, len(pairs.first))
     exact = [None] * len(graph)
 
     def solve(b: int) -> None:
@@ -136,23 +153,28 @@ def log_partition_bounds(
     each_item(solve, len(graph))
     lowest = None
     if None in exact and isinstance(model, IsingGrid) and not model.has_diagonals:
-        lowest = strip_dual(model).lower_bound.numpy()
+        rows = FEW_ROWS if many else WIDE_ROWS
+        lowest = strip_dual(model, rows=rows, sweeps=min(sweeps, MOST_SWEEPS)).lower_bound.numpy()
 
     def bracket(b: int, potentials: tuple) -> tuple[UpperBound, dict[str, tuple[float, float]]]:
-        above = upper_bound(*potentials, tolerance, max_sweeps)
+        above = upper_bound(*potentials, tolerance, sweeps)
         if lowest is not None:
             clamps = np.log(2.0) * (given.state[b] != 0).sum()
             off = ROUNDING * (1 + beta * abs(lowest[b])) + given.rounding[b]
             score = off - beta * lowest[b] - given.constant[b] - clamps
-            above = cooled(above, score, *potentials, tolerance, max_sweeps)
+            above = cooled(above, score, *potentials, tolerance, sweeps)
         means = [np.tanh(potentials[1]), above.mean]
-        found = {"tree blocks": evidence_bound(*potentials, above.mean, 0.01 * tolerance)}
-        if cover := cover_of(bits, pairs, potentials[2]):
-            above = widened(above, cover, bits, *potentials, tolerance, max_sweeps)
+        trees = evidence_bound(*potentials, above.mean, 0.01 * tolerance, sweeps)
+        found = {"tree blocks": trees}
+        if cover := [] if many and width is None else cover_of(bits, pairs, potentials[2]):
+            parts = [WidePart(pairs, part, bits) for part in cover]
+            most = max_sweeps or _sweeps(ENTRIES_IN_ALL, sum(part.entries for part in parts))
+            above = widened(above, parts, *potentials, tolerance, most)
             means.append(above.mean)
-            found["wide blocks"] = wide_evidence(cover, bits, *potentials, means, tolerance)
+            blocks = wide_evidence(cover, bits, *potentials, means, tolerance, most)
+            found["wide blocks"] = blocks
         if balanced[b]:
-            found["Bethe"] = bethe_bound(*potentials, sign[b])
+            found["Bethe"] = bethe_bound(*potentials, sign[b], sweeps)
         return above, found
 
     def run(b: int) -> None:
@@ -170,7 +192,7 @@ def log_partition_bounds(
         rounding[b] += 4 * np.finfo(float).eps * (np.abs([low, above.bound]) + abs(constant))
         bounds[b] = low + constant - rounding[b, 0], above.bound + constant + rounding[b, 1]
         shift = bounds[b, 1] - above.bound - above.rounding
-        traces[b] = [(sweeps, bound + shift) for sweeps, bound in above.trace]
+        traces[b] = [(int(count), float(bound + shift)) for count, bound in above.trace]
         status[b] = Status.CONVERGED if above.converged else Status.SWEEP_LIMIT
 
     each_item(run, len(graph))
@@ -180,3 +202,8 @@ def log_partition_bounds(
         status=tuple(status),
         stats={"trace": traces, "lower_by": lower_by, "rounding": torch.from_numpy(rounding)},
     )
+
+
+def _sweeps(in_all: int, size: int) -> int:
+    """How many go through no more than `in_all` of what one goes through `size` of."""
+    return min(USUAL_SWEEPS, max(LEAST_SWEEPS, in_all // max(size, 1)))

@@ -16,14 +16,18 @@ from mrfmask.graphs.pairs import Pairs
 from mrfmask.graphs.threads import may_stop
 from mrfmask.inference.message_passing import pass_messages
 from mrfmask.inference.pseudo_marginals import totals
-from mrfmask.inference.tree_blocks import random_blocks
+from mrfmask.inference.tree_blocks import PARTITIONS, random_blocks
 
 # Of coordinate ascent and of belief propagation; what counts is the bound, not the last digit.
 MOST_SWEEPS = 500
+# At each temperature.
+FEW_SWEEPS = 20
 # Nodes and entries that one call of a kernel goes through, half a second or so.
 PATIENCE = 2**22
 # Shares of the potentials, from nearly independent nodes to the model itself.
 TEMPERATURES = np.geomspace(0.02, 1.0, 24)
+# Among more nodes, where chance evens out, one partition, two starts and few temperatures do.
+MANY_NODES, FEW_TEMPERATURES = 2**14, TEMPERATURES[3::4]
 
 
 def evidence_bound(
@@ -32,27 +36,32 @@ def evidence_bound(
     coupling: Float[np.ndarray, " pairs"],
     mean: Float[np.ndarray, " nodes"],
     tolerance: float,
+    max_sweeps: int = MOST_SWEEPS,
 ) -> tuple[float, float]:
     """The best evidence lower bound found, and what rounding can have added to it.
 
     Mean field from the fields, all on, all off and `mean`, then means over some partitions into
     tree blocks: a block update never lowers the bound. And each partition from high temperature
     down, which avoids poor maxima. The partitions prefer strong couplings, with chance from a fixed
-    seed.
+    seed. Large graphs have fewer of all these; none takes more than `max_sweeps`.
     """
     chance = np.random.default_rng(0)
-    partitions = random_blocks(pairs, coupling, chance)
+    many = pairs.nodes > MANY_NODES
+    partitions = random_blocks(pairs, coupling, chance, 1 if many else PARTITIONS)
+    temperatures = FEW_TEMPERATURES if many else TEMPERATURES
+    most, few = min(MOST_SWEEPS, max_sweeps), min(FEW_SWEEPS, max_sweeps)
+    alike = [] if many else [np.ones_like(field), -np.ones_like(field)]
     starts = []
-    for start in (np.tanh(field), np.ones_like(field), -np.ones_like(field), mean):
+    for start in (np.tanh(field), *alike, mean):
         starts.append(start.copy())
-        _ascend(pairs, single_blocks(pairs), field, coupling, starts[-1], tolerance)
+        _ascend(pairs, single_blocks(pairs), field, coupling, starts[-1], tolerance, most)
     for blocks in partitions:
         starts.append(chance.uniform(-0.3, 0.3, len(field)))
-        for share in TEMPERATURES:
-            _ascend(pairs, blocks, share * field, share * coupling, starts[-1], tolerance, 20)
+        for share in temperatures:
+            _ascend(pairs, blocks, share * field, share * coupling, starts[-1], tolerance, few)
     return max(
         (
-            _ascend(pairs, blocks, field, coupling, start, tolerance)
+            _ascend(pairs, blocks, field, coupling, start, tolerance, most)
             for start in starts
             for blocks in partitions
         ),
@@ -67,7 +76,7 @@ def _ascend(
     coupling: np.ndarray,
     mean: np.ndarray,
     tolerance: float,
-    sweeps: int = MOST_SWEEPS,
+    sweeps: int,
 ) -> tuple[float, float]:
     """Changes the means in place: (bound, rounding)."""
     at_once = max(1, PATIENCE // (pairs.nodes + len(pairs.rows.edge)))
@@ -85,6 +94,7 @@ def bethe_bound(
     field: Float[np.ndarray, " nodes"],
     coupling: Float[np.ndarray, " pairs"],
     sign: Float[np.ndarray, " nodes"],
+    max_sweeps: int = MOST_SWEEPS,
 ) -> tuple[float, float]:
     """The largest Bethe free energy found; below log Z where `sign` makes couplings associative.
 
@@ -95,8 +105,9 @@ def bethe_bound(
     starts = np.stack([np.zeros_like(push), push, -push])
     fields, couplings = np.broadcast_to(field, (3, len(field))), np.tile(coupling, (3, 1))
     rho = np.ones(len(coupling))
+    most = min(MOST_SWEEPS, max_sweeps)
     incoming, _, _ = pass_messages(
-        pairs, rho, fields, couplings, False, max_sweeps=MOST_SWEEPS, incoming=starts
+        pairs, rho, fields, couplings, False, max_sweeps=most, incoming=starts
     )
     means = np.tanh(totals(pairs, fields, rho, incoming))
     found = [_bethe(pairs, field, coupling, mean) for mean in means]

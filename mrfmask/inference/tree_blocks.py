@@ -16,12 +16,15 @@ MOST_ROUNDS = 50
 
 
 def random_blocks(
-    pairs: Pairs, coupling: Float[np.ndarray, " pairs"], chance: np.random.Generator
+    pairs: Pairs,
+    coupling: Float[np.ndarray, " pairs"],
+    chance: np.random.Generator,
+    partitions: int = PARTITIONS,
 ) -> list[Forest]:
     """Some partitions that prefer to have strong couplings inside their blocks."""
     return [
         tree_blocks(pairs, np.abs(coupling) * chance.random(len(coupling)))
-        for _ in range(PARTITIONS)
+        for _ in range(partitions)
     ]
 
 

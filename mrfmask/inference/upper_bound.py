@@ -18,6 +18,8 @@ FIRST_FORESTS = 6
 # Sweeps after which the bound is looked at again.
 SWEEPS_A_ROUND = 20
 DAMPING = 0.3
+# Nodes of all forests together, 32 bytes each.
+MOST_FOREST_NODES = 2**24
 FIRST_STEP, LEAST_STEP = 0.5, 1e-3
 # Of the potentials, where the rest is bounded by its largest score.
 SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
@@ -49,12 +51,17 @@ def upper_bound(
     tolerance: float,
     max_sweeps: int,
 ) -> UpperBound:
-    """Improves messages, and then in turns forests (conditional gradient) and messages."""
+    """Improves messages, and then in turns forests (conditional gradient) and messages.
+
+    No forest comes that memory would not hold with the others.
+    """
     forests = covering_forests(pairs, FIRST_FORESTS)
     search = _Search(pairs, field, coupling, tolerance, max_sweeps)
     here = search.settle(Split(pairs, forests, np.full(len(forests), 1 / len(forests))), None)
     step, converged = FIRST_STEP, False
     while search.sweeps < max_sweeps:
+        if (len(here.split.forests) + 1) * pairs.nodes > MOST_FOREST_NODES:
+            break
         information = _information(search, here)
         forest = heaviest_forest(pairs, information)
         link = forest.link[forest.link >= 0]

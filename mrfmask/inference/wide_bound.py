@@ -27,6 +27,8 @@ FIRST_PARTS = 4
 USUAL_WIDTH = 10
 # Of all tables of a subgraph, at the usual width: 128 MiB.
 MOST_ENTRIES = 2**24
+# Models of more keep to forests, unless told otherwise: subgraphs are chosen pair by pair.
+MOST_PAIRS = 20_000
 # Of the quasi-Newton steps.
 MEMORY = 12
 DECREASE = 1e-4
@@ -72,8 +74,7 @@ def cost(coupling: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"]:
 
 def widened(
     before: UpperBound,
-    cover: list[Part],
-    width: int,
+    parts: list[WidePart],
     pairs: Pairs,
     field: Float[np.ndarray, " nodes"],
     coupling: Float[np.ndarray, " pairs"],
@@ -84,16 +85,14 @@ def widened(
 
     Args:
         before: the bound so far.
-        cover: the subgraphs.
-        width: nodes that a table may range over.
+        parts: the subgraphs.
         pairs: the graph.
         field: of the nodes.
         coupling: of the pairs.
         tolerance: steps that gain less than this are the last.
         max_sweeps: most evaluations; each goes over all nodes of all subgraphs.
     """
-    split = WideSplit(pairs, [WidePart(pairs, part, width) for part in cover], field, coupling)
-    return _minimise(split, before, tolerance, max_sweeps)
+    return _minimise(WideSplit(pairs, parts, field, coupling), before, tolerance, max_sweeps)
 
 
 class WideSplit:

@@ -34,6 +34,7 @@ def wide_evidence(
     coupling: Float[np.ndarray, " pairs"],
     starts: list[Float[np.ndarray, " nodes"]],
     tolerance: float,
+    max_sweeps: int = MOST_ROUNDS,
 ) -> tuple[float, float]:
     """The best bound by blocks made of any of the subgraphs, and what rounding can have added.
 
@@ -45,12 +46,13 @@ def wide_evidence(
         coupling: of the pairs.
         starts: E[x] to begin with, one after the other.
         tolerance: a round over the blocks that gains less is the last.
+        max_sweeps: most rounds from each start, or 100 if that is less.
     """
-    best = (-np.inf, 0.0)
+    best, rounds = (-np.inf, 0.0), min(MOST_ROUNDS, max_sweeps)
     for part in cover:
         inside, block = wide_blocks(pairs, cost(coupling), width, part)
         blocks = _Blocks(WidePart(pairs, inside, width), pairs, block, field, coupling)
-        found = [blocks.ascend(start, tolerance) for start in starts]
+        found = [blocks.ascend(start, tolerance, rounds) for start in starts]
         best = max([best, *found], key=_worth)
     return best
 
@@ -64,11 +66,13 @@ class _Blocks:
         self.between = np.where(block[pairs.first] != block[pairs.second], coupling, 0.0)
         self.colour = _colours(pairs, self.between != 0, block)
 
-    def ascend(self, mean: Float[np.ndarray, " nodes"], tolerance: float) -> tuple[float, float]:
+    def ascend(
+        self, mean: Float[np.ndarray, " nodes"], tolerance: float, rounds: int
+    ) -> tuple[float, float]:
         """Blocks of a colour are not coupled: no update of them lowers the bound."""
         push = self._push(mean)
         best, last = (-np.inf, 0.0), -np.inf
-        for _ in range(MOST_ROUNDS):
+        for _ in range(rounds):
             for c in range(self.colour.max(initial=0) + 1):
                 push = np.where(self.colour == c, self._push(mean), push)
                 total, off, mean, _ = self.solver.moments(self.field + push, self.coupling)

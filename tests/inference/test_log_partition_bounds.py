@@ -49,6 +49,7 @@ def test_bounds_bracket_log_partition_of_graphs(model, beta, max_sweeps, width):
         bounds.stats["trace"], bounds.upper.tolist(), exact, strict=True
     ):
         values = [value for _, value in trace]
+        assert {(type(sweeps), type(value)) for sweeps, value in trace} == {(int, float)}
         assert all(a >= b for a, b in itertools.pairwise(values))
         assert values[-1] == pytest.approx(upper, rel=1e-14)
         assert values[-1] >= log_partition - 1e-14 * (1 + abs(log_partition))
@@ -193,6 +194,65 @@ def test_bounds_of_huge_potentials_are_finite():
         bounds = mm.log_partition_bounds(model, width=width)
         assert bounds.gap.isfinite().all()
         assert brackets(bounds, enumerated(model, 1.0))
+
+
+def test_large_models_keep_to_forests_unless_a_width_is_given(monkeypatch):
+    from mrfmask.inference import wide_bound
+
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.combinations(torch.arange(13))
+    model = IsingGraph(torch.zeros(1, 13), pairs, torch.randn(1, 78, generator=generator))
+    plain, forests, wide = (mm.log_partition_bounds(model, width=w) for w in (None, 1, 2))
+    monkeypatch.setattr(wide_bound, "MOST_PAIRS", 40)
+    large = mm.log_partition_bounds(model, width=None)
+    assert plain.stats["lower_by"] != ["elimination"]  # whose tables would have width 12
+    assert torch.equal(large.upper, forests.upper)
+    assert torch.equal(large.lower, forests.lower)
+    assert plain.upper < large.upper
+    assert torch.equal(mm.log_partition_bounds(model, width=2).upper, wide.upper)
+
+
+def test_max_sweeps_counts_the_sweeps_of_every_lower_bound(monkeypatch):
+    from mrfmask.inference import lower_bound
+
+    counts = []
+    ascend, pass_messages = lower_bound.ascend, lower_bound.pass_messages
+
+    def counted_ascend(*args):
+        counts.append(args[-1])
+        return ascend(*args)
+
+    def counted_messages(*args, **options):
+        counts.append(options["max_sweeps"])
+        return pass_messages(*args, **options)
+
+    monkeypatch.setattr(lower_bound, "ascend", counted_ascend)
+    monkeypatch.setattr(lower_bound, "pass_messages", counted_messages)
+    model = random_grid(1, 3, 4, signs="associative")
+    bounds = mm.log_partition_bounds(model, max_sweeps=3, width=1)
+    assert brackets(bounds, enumerated(model, 1.0))
+    assert set(counts) == {3}
+
+
+def test_many_nodes_have_bounds_as_near_as_few(monkeypatch):
+    from mrfmask.inference import lower_bound
+
+    model = random_graph(1, 14, 30, coupling=0.3)
+    few = mm.log_partition_bounds(model, width=1)
+    monkeypatch.setattr(lower_bound, "MANY_NODES", 13)
+    many = mm.log_partition_bounds(model, width=1)
+    assert brackets(many, enumerated(model, 1.0))
+    assert (few.lower - many.lower).abs() < 0.1 * few.gap
+
+
+def test_forests_stop_where_memory_does(monkeypatch):
+    from mrfmask.inference import upper_bound
+
+    model = random_graph(1, 14, 40, coupling=0.8)
+    monkeypatch.setattr(upper_bound, "MOST_FOREST_NODES", 14)
+    bounds = mm.log_partition_bounds(model, width=1)
+    assert brackets(bounds, enumerated(model, 1.0))
+    assert bounds.status == (Status.SWEEP_LIMIT,)
 
 
 def test_an_empty_batch_has_no_bounds():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from graph_models import graphs, random_graph
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import enumerate_image
 from strategies import random_grid
@@ -15,7 +15,7 @@ import mrfmask as mm
 from mrfmask.graphs.bounded_width import bounded_width
 from mrfmask.graphs.elimination_plan import plan_elimination
 from mrfmask.graphs.pairs import pairs_of
-from mrfmask.graphs.wide_blocks import wide_blocks
+from mrfmask.graphs.wide_blocks import _touching, wide_blocks
 from mrfmask.graphs.wide_cover import wide_cover
 from mrfmask.inference.conditioned import condition
 from mrfmask.inference.wide_bound import WideSplit
@@ -134,3 +134,18 @@ def test_blocks_tighten_the_lower_bound_of_grids():
     assert wide.stats["lower_by"] == ["wide blocks"] * 2
     assert (exact - wide.lower < 0.5 * (exact - trees.lower)).all()
     assert (wide.lower < exact).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9), st.integers(1, 30))
+@settings(max_examples=20)
+def test_the_node_that_touches_most_is_chosen_first_and_again(seed, nodes, count):
+    chance = np.random.default_rng(seed)
+    edges = [chance.choice(nodes, 2, replace=False) for _ in range(count)]
+    pairs = pairs_of(torch.tensor(np.array(edges)), nodes)
+    lost = np.flatnonzero(chance.random(len(pairs.first)) < 0.7)
+    left = {(int(pairs.first[p]), int(pairs.second[p])) for p in lost}
+    expected = []
+    while left:
+        expected.append(max(range(nodes), key=lambda v: (sum(v in ends for ends in left), -v)))
+        left = {ends for ends in left if expected[-1] not in ends}
+    assert _touching(pairs, lost) == expected
