@@ -46,7 +46,7 @@ def card(monkeypatch):
 
 
 def model_for(name, dtype=torch.float32):
-    signs = "associative" if name == "graph_cut" else "any"
+    signs = "associative" if name in ("graph_cut", "cftp") else "any"
     model = random_grid(3, 4, 9, coupling=0.6, signs=signs, seed=3, dtype=dtype)
     unary = model.unary.clone()
     unary[0, 1, 2], unary[2, 0, 0] = torch.inf, -torch.inf

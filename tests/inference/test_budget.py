@@ -231,10 +231,3 @@ def test_a_budget_that_clamps_rule_out_is_refused(method, signs):
 def test_budget_messages_name_the_rule_and_the_value(options, error, message):
     with pytest.raises(error, match=message):
         mm.find_map(random_grid(1, 6, 6), **options)
-
-
-def test_a_budget_is_for_pixels():
-    graph = random_grid(1, 2, 2).as_graph()
-    for ask in (mm.find_map, mm.sample):
-        with pytest.raises(TypeError, match=r"must be an IsingGrid (with a|for)"):
-            ask(graph, budget=2)
