@@ -25,8 +25,9 @@ demo: $(VENV)/built
 		--size 75x75 --overwrite
 	$(BIN)/mrfmask infer demo/astronaut.jpg --out demo/out/marginals --task marginals --overwrite
 
+# A file's tests stay in one process, as they share what they set up. A process takes a gigabyte.
 test: $(VENV)/built
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_OPTIONS)
 
 # One rival at a time: one that cannot be had here is named as such in the results.
 bench: $(VENV)/built
