@@ -10,6 +10,8 @@ from mrfmask.graphs.compiled import compiled
 SMALLEST = 1e-12
 # A chain of flips ends after so many without a new lowest energy; so many chains are enough.
 PATIENCE, CHAINS = 64, 16
+# Every flip of a chain looks at all nodes: so many looks, some tenths of a second.
+MOST_LOOKS = 2**28
 
 
 @compiled
@@ -43,9 +45,11 @@ def descend(start, node, edge, linear, weight, y):
             if rise[v] < -SMALLEST * size:
                 _flip(start, node, edge, weight, y, rise, v)
                 changed = True
+    left = MOST_LOOKS // max(nodes, 1)
     for _ in range(CHAINS):
         total, best, kept, count = 0.0, -SMALLEST * size, 0, 0
-        while count < nodes and count < kept + PATIENCE:
+        while count < nodes and count < kept + PATIENCE and left > 0:
+            left -= 1
             v = -1
             for u in range(nodes):
                 if not flipped[u] and (v < 0 or rise[u] < rise[v]):
