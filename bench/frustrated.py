@@ -30,7 +30,7 @@ from bench.peers import processor
 
 RESULTS = Path(__file__).parent / "results" / "frustrated.json"
 SIDES, FIELDS, SEEDS = (20, 40), (1.0, 0.3, 0.0), (0, 1, 2, 3, 4)
-RIVAL_LIMIT_S = 10.0
+RIVAL_LIMIT_S = 5.0
 # The same answer, relative to the energy.
 SAME = 1e-7
 

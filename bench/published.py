@@ -129,7 +129,7 @@ def main() -> None:
     data = parser.parse_args().data
     use_cores(2)
     # What the first calls set up and compile belongs to no case.
-    warm = mm.load_model(data / "uai" / "PR" / "Grids_12.uai")
+    warm = mm.load_model(data / "uai" / "PR" / "Grids_11.uai")
     mm.find_map(warm, method="ilp")
     mm.marginals(warm, method="exact")
     mm.log_partition_bounds(warm)
