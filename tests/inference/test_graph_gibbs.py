@@ -186,7 +186,11 @@ def test_edges_that_numpy_edits_count_as_edited():
 def test_sweeps_take_graphs_of_inference_mode(method):
     with torch.inference_mode():
         model = IsingGraph(torch.ones(1, 2), torch.tensor([[0, 1]]), torch.full((1, 1), 20.0))
-        method(model)
+        inside = method(model)
+    outside = method(model)
+    for name in ("masks", "mask", "probability"):
+        if hasattr(inside, name):
+            assert torch.equal(getattr(inside, name), getattr(outside, name))
 
 
 @pytest.mark.parametrize("name", ["gibbs", "annealing", "mean_field", "cftp"])
